@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * kvlift: a filesystem for KV caches. Interface between the module, the
+ * library, BPF programs and tests; there is no second copy of this file.
+ *
+ * Every command works on a descriptor of the mounted filesystem. Who may call
+ * what stands in docs/uapi.md. Unless said otherwise a command returns 0 or
+ * -1 with errno:
+ *	EINVAL	a reserved field is not zero, a value is out of range
+ *	EFAULT	a pointer is bad
+ *	ENOTTY	the module does not know the command, or the descriptor is of
+ *		the wrong kind (a directory where a region is asked for)
+ *	EACCES	the descriptor was not opened for the access the call needs
+ */
+#ifndef _UAPI_LINUX_KVLIFT_H
+#define _UAPI_LINUX_KVLIFT_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Bumped only for a change that old callers would misread. */
+#define KVLIFT_ABI_VERSION	1
+
+/* statfs(2) f_type: "KVLF". */
+#define KVLIFT_SUPER_MAGIC	0x4b564c46
+
+#define KVLIFT_BLOCK_MIN	(16u << 10)
+#define KVLIFT_BLOCK_MAX	(2u << 20)
+#define KVLIFT_MAX_MEMBERS	32	/* per tier */
+
+/* Classes of memory, fastest first. The order is part of the ABI. */
+enum kvlift_tier_id {
+	KVLIFT_TIER_GPU = 0,
+	KVLIFT_TIER_DRAM = 1,
+	KVLIFT_TIER_CXL = 2,
+	KVLIFT_TIER_NVME = 3,
+	KVLIFT_NR_TIERS = 4,
+};
+
+/*
+ * Location word: where one block is, in 64 bits (since 0.1).
+ *
+ *	bits  0..31	slot within the member
+ *	bits 32..47	generation: grows by one, modulo 2^16, each time the
+ *			content is published at another place
+ *	bits 48..55	KVLIFT_LOC_* flags
+ *	bits 56..60	member within the tier
+ *	bits 61..63	tier
+ *
+ * Slot, member and tier mean something only when KVLIFT_LOC_PRESENT is set. A
+ * reader that finds the same word before and after its access knows that the
+ * block did not move in between.
+ */
+#define KVLIFT_LOC_SLOT_BITS	32
+#define KVLIFT_LOC_GEN_SHIFT	32
+#define KVLIFT_LOC_GEN_BITS	16
+#define KVLIFT_LOC_FLAG_SHIFT	48
+#define KVLIFT_LOC_MEMBER_SHIFT	56
+#define KVLIFT_LOC_MEMBER_BITS	5
+#define KVLIFT_LOC_TIER_SHIFT	61
+#define KVLIFT_LOC_TIER_BITS	3
+
+/* The block has a slot. */
+#define KVLIFT_LOC_PRESENT	(1ULL << 48)
+/* Space is reserved for the block (fallocate); it reads as zeros. */
+#define KVLIFT_LOC_RESERVED	(1ULL << 49)
+/* The content is stored inline with the inode (small files). */
+#define KVLIFT_LOC_INLINE	(1ULL << 50)
+/* The last read from the device failed or its checksum did not match. */
+#define KVLIFT_LOC_ERROR	(1ULL << 51)
+/* A clean second copy exists in a slower tier. */
+#define KVLIFT_LOC_SHADOW	(1ULL << 52)
+
+#define kvlift_loc_slot(w)	((__u32)(w))
+#define kvlift_loc_gen(w)	((__u16)((w) >> KVLIFT_LOC_GEN_SHIFT))
+#define kvlift_loc_member(w) \
+	((__u32)((w) >> KVLIFT_LOC_MEMBER_SHIFT) & 0x1f)
+#define kvlift_loc_tier(w)	((__u32)((w) >> KVLIFT_LOC_TIER_SHIFT))
+
+/* Feature bits of struct kvlift_info. */
+/* A bdev tier is compiled in and CRC32C is verified on the way up. */
+#define KVLIFT_F_NVME		(1ULL << 0)
+/* 2 MiB blocks are mapped by one PMD. */
+#define KVLIFT_F_PMD		(1ULL << 1)
+/* The location table can be mapped (KVLIFT_IOC_TABLE). */
+#define KVLIFT_F_TABLE		(1ULL << 2)
+/* Clean blocks keep their NVMe copy as a shadow after promotion. */
+#define KVLIFT_F_SHADOW		(1ULL << 3)
+/* The module carries BTF, so that policies could be attached. */
+#define KVLIFT_F_BTF		(1ULL << 4)
+
+/**
+ * struct kvlift_info - the pool behind a descriptor (KVLIFT_IOC_INFO, 0.1)
+ * @abi:	KVLIFT_ABI_VERSION of the module
+ * @block_size:	bytes
+ * @features:	KVLIFT_F_*
+ * @pool:	number of the pool: /sys/fs/kvlift/<pool>
+ * @nr_members:	per tier
+ * @capacity:	blocks that can be stored
+ * @used:	blocks that are stored or reserved
+ * @block_shift: log2 of @block_size
+ * @inline_max:	bytes up to which a file is stored inline
+ * @uuid:	of the pool, as on its devices; random without a device
+ * @reserved:	zero
+ */
+struct kvlift_info {
+	__u32 abi;
+	__u32 block_size;
+	__u64 features;
+	__u32 pool;
+	__u32 block_shift;
+	__u32 nr_members[KVLIFT_NR_TIERS];
+	__u64 capacity;
+	__u64 used;
+	__u32 inline_max;
+	__u32 pad;
+	__u8  uuid[16];
+	__u64 reserved[8];
+};
+
+/**
+ * struct kvlift_member - one member of a tier (KVLIFT_IOC_MEMBER, 0.1)
+ * @tier:	in: KVLIFT_TIER_*
+ * @member:	in: number within the tier
+ * @asked:	slots the mount asked for
+ * @got:	slots the member has now
+ * @free:	slots nobody uses
+ * @used:	slots that are the home of a block, or on the way to be
+ * @shadows:	slots that hold a shadow
+ * @lost:	slots that wait for a foreign pin, or failed
+ * @node:	NUMA node of a memory member, else -1
+ * @name:	"node1" or the device's path, NUL-terminated
+ *
+ * ENXIO: no such tier or member.
+ */
+struct kvlift_member {
+	__u32 tier;
+	__u32 member;
+	__u64 asked;
+	__u64 got;
+	__u64 free;
+	__u64 used;
+	__u64 shadows;
+	__u64 lost;
+	__s32 node;
+	__u32 pad;
+	char name[64];
+	__u64 reserved[4];
+};
+
+/**
+ * struct kvlift_region_info - a file (KVLIFT_IOC_REGION, 0.1)
+ * @id:		region id, never reused in the life of the pool
+ * @size:	bytes
+ * @blocks:	per tier, blocks whose home is there
+ * @reserved_blocks: blocks that only hold a reservation
+ * @inline_bytes: bytes stored inline
+ */
+struct kvlift_region_info {
+	__u64 id;
+	__u64 size;
+	__u64 blocks[KVLIFT_NR_TIERS];
+	__u64 reserved_blocks;
+	__u64 inline_bytes;
+	__u64 reserved[8];
+};
+
+/**
+ * struct kvlift_touch - one access that an engine reports
+ * @index:	block of the region
+ * @weight:	0 counts as 1; kept for policies
+ * @flags:	zero
+ */
+struct kvlift_touch {
+	__u64 index;
+	__u32 weight;
+	__u32 flags;
+};
+
+/**
+ * struct kvlift_touches - batch of touches (KVLIFT_IOC_TOUCH, 0.1)
+ * @ptr:	address of an array of struct kvlift_touch, last touched last
+ * @count:	entries, at most KVLIFT_TOUCH_MAX
+ * @done:	out: entries that named a block with a slot
+ *
+ * A touch of a hole or beyond the end of the file is ignored.
+ */
+#define KVLIFT_TOUCH_MAX	(1u << 20)
+struct kvlift_touches {
+	__u64 ptr;
+	__u32 count;
+	__u32 done;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_range - blocks of a region (KVLIFT_IOC_PREFETCH, _DEMOTE, 0.1)
+ * @first:	first block
+ * @count:	number of blocks; the end is clipped to the end of the file
+ * @flags:	zero
+ * @done:	out: blocks queued (prefetch) or whose demotion was started
+ *
+ * Prefetch queues the blocks that are not in memory to be read in order, and
+ * returns at once; what finds no free slot in time is left where it is.
+ * Demote starts to move the blocks one tier down; pinned and busy blocks and
+ * those already at the bottom stay. EAGAIN: the prefetch queue is full.
+ */
+struct kvlift_range {
+	__u64 first;
+	__u64 count;
+	__u32 flags;
+	__u32 pad;
+	__u64 done;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_where - location words (KVLIFT_IOC_WHERE, 0.1)
+ * @first:	first block
+ * @count:	in: words to copy, at most KVLIFT_WHERE_MAX; out: words copied,
+ *		fewer when the file ends earlier
+ * @ptr:	address of an array of __u64
+ */
+#define KVLIFT_WHERE_MAX	(1u << 20)
+struct kvlift_where {
+	__u64 first;
+	__u64 count;
+	__u64 ptr;
+	__u64 reserved[2];
+};
+
+#define KVLIFT_IOC_MAGIC	0xBA
+#define KVLIFT_IOC_INFO		_IOR(KVLIFT_IOC_MAGIC, 0, struct kvlift_info)
+#define KVLIFT_IOC_MEMBER	_IOWR(KVLIFT_IOC_MAGIC, 1, struct kvlift_member)
+#define KVLIFT_IOC_REGION	_IOR(KVLIFT_IOC_MAGIC, 2, \
+				     struct kvlift_region_info)
+#define KVLIFT_IOC_TOUCH	_IOWR(KVLIFT_IOC_MAGIC, 3, struct kvlift_touches)
+#define KVLIFT_IOC_PREFETCH	_IOWR(KVLIFT_IOC_MAGIC, 4, struct kvlift_range)
+#define KVLIFT_IOC_DEMOTE	_IOWR(KVLIFT_IOC_MAGIC, 5, struct kvlift_range)
+#define KVLIFT_IOC_WHERE	_IOWR(KVLIFT_IOC_MAGIC, 6, struct kvlift_where)
+/*
+ * Returns a new descriptor whose read-only shared mapping is the location
+ * table of the region: word i is block i. It grows with the file. Holds the
+ * file open (since 0.1).
+ */
+#define KVLIFT_IOC_TABLE	_IO(KVLIFT_IOC_MAGIC, 7)
+
+/*
+ * Superblock of a device of the nvme tier, version 1, at byte 0. All fields
+ * little-endian. A pool is empty after each mount: version 1 stores who the
+ * device belongs to and where things go, but no names and no extents.
+ */
+#define KVLIFT_SB_MAGIC		"KVLIFTSB"
+#define KVLIFT_SB_VERSION	1
+#define KVLIFT_SB_SIZE		4096
+#define KVLIFT_SB_LOG_START	(1ULL << 20)
+#define KVLIFT_SB_DATA_ALIGN	(2ULL << 20)
+
+struct kvlift_sb {
+	__u8   magic[8];
+	__le32 version;
+	__le32 sb_size;		/* KVLIFT_SB_SIZE */
+	__u8   uuid[16];	/* of the pool */
+	__le32 dev_index;	/* of this device in the pool */
+	__le32 dev_count;	/* devices of the pool */
+	__le64 dev_size;	/* bytes when formatted */
+	__le32 block_size;	/* 0: the mount decides */
+	__le32 flags;		/* zero */
+	__le64 feature_compat;	/* unknown bits are ignored */
+	__le64 feature_incompat; /* unknown bits: not mounted */
+	__le64 log_offset;	/* room for a journal */
+	__le64 log_size;
+	__le64 data_offset;	/* multiple of KVLIFT_SB_DATA_ALIGN */
+	__le64 mount_epoch;	/* mounts so far */
+	__u8   label[32];
+	__u8   pad[3956];
+	__le32 crc;		/* CRC32C of the bytes before, seed ~0, inverted */
+} __attribute__((packed));
+
+#endif /* _UAPI_LINUX_KVLIFT_H */
