@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * libkvlift: pools and regions of kvlift, the filesystem for KV caches.
+ *
+ * Handles are opaque. A function that can fail returns 0 (or a count, where it
+ * says so) or a negative errno; none sets errno, prints, or terminates, and
+ * none allocates memory except those that make a handle. A handle may be used
+ * by several threads at once as long as nobody closes it; there is no hidden
+ * global state. Everything here is in since 0.1.
+ *
+ * The structures of the module (struct kvlift_info, kvlift_member,
+ * kvlift_region_info, kvlift_touch) and the KVLIFT_LOC_* bits are those of
+ * <linux/kvlift.h>, which also says what each field means.
+ */
+#ifndef KVLIFT_H
+#define KVLIFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <linux/kvlift.h>
+
+#ifdef __cplusplus
+extern "C" {
+#pragma GCC diagnostic push
+/* As stat(2) and struct stat: some functions are named like structures. */
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
+#define KVLIFT_VERSION_MAJOR 0
+#define KVLIFT_VERSION_MINOR 1
+#define KVLIFT_VERSION_PATCH 0
+
+struct kvlift_pool;
+struct kvlift_region;
+
+/* Flags of kvlift_region_map(). */
+/* A child of fork() gets the mapping too; without it MADV_DONTFORK is set. */
+#define KVLIFT_MAP_FORK (1u << 0)
+/* Fault every block in before returning (MADV_POPULATE_READ or _WRITE). */
+#define KVLIFT_MAP_POPULATE (1u << 1)
+
+/**
+ * kvlift_version() - version of the library that is running
+ *
+ * Return: "MAJOR.MINOR.PATCH"; the KVLIFT_VERSION_* macros are those of the
+ * header that was compiled against.
+ */
+const char *kvlift_version(void);
+
+/**
+ * kvlift_strerror() - what a negative errno of this library means
+ * @err:	what a function returned; the sign does not matter
+ *
+ * Return: static text, never NULL. Safe in several threads.
+ */
+const char *kvlift_strerror(int err);
+
+/**
+ * kvlift_tier_name() - name of a tier
+ * @tier:	KVLIFT_TIER_*
+ *
+ * Return: "gpu", "dram", "cxl", "nvme", or "?" for a number that is none.
+ */
+const char *kvlift_tier_name(unsigned int tier);
+
+/**
+ * kvlift_pool_open() - open a mounted pool
+ * @path:	the mount point or any directory of the pool
+ * @pool:	out: the handle
+ *
+ * Return: 0; -ENOTDIR: not a directory; -EMEDIUMTYPE: the path is not on a
+ * kvlift filesystem; -EPROTO: the module speaks another KVLIFT_ABI_VERSION;
+ * -ENOMEM; and what open(2) gives.
+ */
+int kvlift_pool_open(const char *path, struct kvlift_pool **pool);
+
+/**
+ * kvlift_pool_close() - close a pool; NULL is allowed
+ * @pool:	the handle, invalid afterwards; open regions stay usable
+ */
+void kvlift_pool_close(struct kvlift_pool *pool);
+
+/**
+ * kvlift_pool_fd() - descriptor of the pool's directory
+ * @pool:	the handle, which keeps owning the descriptor
+ */
+int kvlift_pool_fd(const struct kvlift_pool *pool);
+
+/**
+ * kvlift_pool_block_size() - bytes of a block of the pool
+ * @pool:	the handle
+ */
+size_t kvlift_pool_block_size(const struct kvlift_pool *pool);
+
+/**
+ * kvlift_pool_info() - ask what the pool is and how full it is
+ * @pool:	the handle
+ * @info:	out: capacity and use are counted in blocks
+ *
+ * Return: 0 or a negative errno.
+ */
+int kvlift_pool_info(const struct kvlift_pool *pool, struct kvlift_info *info);
+
+/**
+ * kvlift_pool_member() - ask for one member of a tier
+ * @pool:	the handle
+ * @tier:	KVLIFT_TIER_*
+ * @member:	number within the tier, from 0
+ * @info:	out: slots asked for, got, free, used
+ *
+ * Return: 0; -ENXIO: no such tier or member.
+ */
+int kvlift_pool_member(const struct kvlift_pool *pool, unsigned int tier,
+		       unsigned int member, struct kvlift_member *info);
+
+/**
+ * kvlift_features() - KVLIFT_F_* bits of the module behind a pool
+ * @pool:	the handle
+ * @features:	out: the bits
+ *
+ * Return: 0 or a negative errno.
+ */
+int kvlift_features(const struct kvlift_pool *pool, uint64_t *features);
+
+/**
+ * kvlift_region_create() - create a region and open it for reading and writing
+ * @pool:	the pool
+ * @name:	path of the file relative to the pool's directory
+ * @size:	bytes, any number; costs nothing until blocks are written
+ * @mode:	permissions of the file as in open(2), subject to the umask
+ * @region:	out: the handle
+ *
+ * Return: 0; -EEXIST: the name is taken; -EFBIG: size is beyond the
+ * filesystem's limit; -EMEDIUMTYPE: the name leads out of the pool; -ENOMEM;
+ * and what open(2) gives. After a failure no new file is left behind.
+ */
+int kvlift_region_create(const struct kvlift_pool *pool, const char *name,
+			 uint64_t size, mode_t mode,
+			 struct kvlift_region **region);
+
+/**
+ * kvlift_region_open() - open a region that exists
+ * @pool:	the pool
+ * @name:	path of the file relative to the pool's directory
+ * @flags:	O_RDONLY or O_RDWR
+ * @region:	out: the handle
+ *
+ * Return: 0; -EINVAL: other flags; -EISDIR: a directory; -EMEDIUMTYPE: the name
+ * leads out of the pool; -ENOMEM; and what open(2) gives.
+ */
+int kvlift_region_open(const struct kvlift_pool *pool, const char *name,
+		       int flags, struct kvlift_region **region);
+
+/**
+ * kvlift_region_close() - close a region; NULL is allowed
+ * @region:	the handle, invalid afterwards; mappings stay until unmapped
+ */
+void kvlift_region_close(struct kvlift_region *region);
+
+/**
+ * kvlift_region_fd() - descriptor of the region's file
+ * @region:	the handle, which keeps owning the descriptor
+ */
+int kvlift_region_fd(const struct kvlift_region *region);
+
+/**
+ * kvlift_region_block_size() - bytes of a block of the region
+ * @region:	the handle
+ */
+size_t kvlift_region_block_size(const struct kvlift_region *region);
+
+/**
+ * kvlift_region_info() - ask for id, size and blocks per tier
+ * @region:	the handle
+ * @info:	out
+ *
+ * Return: 0 or a negative errno.
+ */
+int kvlift_region_info(const struct kvlift_region *region,
+		       struct kvlift_region_info *info);
+
+/**
+ * kvlift_region_size() - set the size of a region
+ * @region:	the handle, open for writing
+ * @size:	bytes; what is beyond it is freed, what is new reads as zeros
+ *
+ * Access to a mapping beyond the new size gives SIGBUS. The present size is
+ * in kvlift_region_info().
+ *
+ * Return: 0; -EINVAL: not open for writing; -EFBIG: beyond the limit.
+ */
+int kvlift_region_size(const struct kvlift_region *region, uint64_t size);
+
+/**
+ * kvlift_region_map() - map a part of a region, shared
+ * @region:	the handle
+ * @offset:	first byte, a multiple of the page size; of the block size so
+ *		that large blocks can be mapped by one entry
+ * @length:	bytes, more than 0
+ * @prot:	PROT_READ, PROT_WRITE or both
+ * @flags:	KVLIFT_MAP_*
+ * @addr:	out: the address; where @offset is a multiple of the block size
+ *		so is the address, up to 2 MiB
+ *
+ * Return: 0; -EINVAL: a bad offset, length or flag; -EACCES: @prot asks for
+ * more than the region was opened for; -ENOMEM.
+ */
+int kvlift_region_map(const struct kvlift_region *region, uint64_t offset,
+		      size_t length, int prot, unsigned int flags, void **addr);
+
+/**
+ * kvlift_region_unmap() - undo kvlift_region_map()
+ * @addr:	what it gave
+ * @length:	the same length
+ *
+ * Return: 0 or a negative errno.
+ */
+int kvlift_region_unmap(void *addr, size_t length);
+
+/**
+ * kvlift_touch() - report accesses to blocks
+ * @region:	the region
+ * @indexes:	blocks in the order of the accesses, the last one last
+ * @count:	how many; one system call for each 1024
+ *
+ * Reads by a GPU or a NIC leave no trace the kernel could see: this is how it
+ * learns what is in use. A touch of a hole is ignored.
+ *
+ * Return: number of entries that named a stored block, or a negative errno.
+ */
+int kvlift_touch(const struct kvlift_region *region, const uint64_t *indexes,
+		 unsigned int count);
+
+/**
+ * kvlift_touch_entries() - report accesses, with weights, without a copy
+ * @region:	the region
+ * @entries:	flags of each must be 0
+ * @count:	how many, at most KVLIFT_TOUCH_MAX; one system call
+ *
+ * Return: as kvlift_touch().
+ */
+int kvlift_touch_entries(const struct kvlift_region *region,
+			 const struct kvlift_touch *entries,
+			 unsigned int count);
+
+/**
+ * kvlift_touch_one() - report one access; see kvlift_touch()
+ * @region:	the region
+ * @index:	the block
+ */
+static inline int kvlift_touch_one(const struct kvlift_region *region,
+				   uint64_t index)
+{
+	return kvlift_touch(region, &index, 1);
+}
+
+/**
+ * kvlift_prefetch() - start to bring blocks into memory
+ * @region:	the region
+ * @first:	first block
+ * @count:	number of blocks; clipped to the end of the file
+ *
+ * Returns at once. What finds no free slot in time stays where it is.
+ *
+ * Return: number of blocks queued; -EAGAIN: the queue is full and nothing was
+ * queued: go on reading, or try again after a while.
+ */
+int64_t kvlift_prefetch(const struct kvlift_region *region, uint64_t first,
+			uint64_t count);
+
+/**
+ * kvlift_demote() - start to move blocks one tier down
+ * @region:	the region
+ * @first:	first block
+ * @count:	number of blocks; clipped to the end of the file
+ *
+ * Pinned and busy blocks, and those in the slowest tier, stay.
+ *
+ * Return: number of blocks whose move was started, or a negative errno.
+ */
+int64_t kvlift_demote(const struct kvlift_region *region, uint64_t first,
+		      uint64_t count);
+
+/**
+ * kvlift_where() - copy location words
+ * @region:	the region
+ * @first:	first block
+ * @count:	number of words, at most KVLIFT_WHERE_MAX
+ * @words:	out: one word per block
+ *
+ * Return: number of words, fewer than @count where the file ends earlier; or
+ * a negative errno.
+ */
+int64_t kvlift_where(const struct kvlift_region *region, uint64_t first,
+		     uint64_t count, uint64_t *words);
+
+/**
+ * struct kvlift_loc - a location word in parts
+ * @tier:	KVLIFT_TIER_*
+ * @member:	within the tier
+ * @slot:	within the member
+ * @gen:	changes whenever the content is published at another place
+ * @present:	the block has a slot: only then do tier, member and slot count
+ * @shadow:	a clean second copy exists in a slower tier
+ * @error:	the last read from the device failed, or its checksum
+ */
+struct kvlift_loc {
+	unsigned int tier;
+	unsigned int member;
+	uint32_t slot;
+	uint16_t gen;
+	uint8_t present;
+	uint8_t shadow;
+	uint8_t error;
+};
+
+/**
+ * kvlift_loc_decode() - take a location word apart
+ * @word:	from kvlift_where() or kvlift_table_lookup()
+ *
+ * Return: its parts.
+ */
+static inline struct kvlift_loc kvlift_loc_decode(uint64_t word)
+{
+	struct kvlift_loc loc;
+
+	loc.tier = kvlift_loc_tier(word);
+	loc.member = kvlift_loc_member(word);
+	loc.slot = kvlift_loc_slot(word);
+	loc.gen = kvlift_loc_gen(word);
+	loc.present = (word & KVLIFT_LOC_PRESENT) != 0;
+	loc.shadow = (word & KVLIFT_LOC_SHADOW) != 0;
+	loc.error = (word & KVLIFT_LOC_ERROR) != 0;
+	return loc;
+}
+
+/**
+ * struct kvlift_table - the mapped location table of a region
+ * @words:	word i is block i; the kernel writes it, read it with
+ *		kvlift_table_lookup()
+ * @count:	words that are mapped
+ * @length:	bytes that are mapped
+ * @reserved:	zero
+ */
+struct kvlift_table {
+	const uint64_t *words;
+	uint64_t count;
+	size_t length;
+	uint64_t reserved[2];
+};
+
+/**
+ * kvlift_table_map() - map the location table of a region
+ * @region:	the region
+ * @table:	out: made by the caller, filled in here
+ *
+ * Covers the blocks that the file has now. After it grew, unmap the table and
+ * map it again.
+ *
+ * Return: 0; -EOPNOTSUPP: the module has no KVLIFT_F_TABLE; -ENODATA: the file
+ * is empty; or a negative errno.
+ */
+int kvlift_table_map(const struct kvlift_region *region,
+		     struct kvlift_table *table);
+
+/**
+ * kvlift_table_unmap() - undo kvlift_table_map()
+ * @table:	may be one that was never mapped, if it is all zero
+ */
+void kvlift_table_unmap(struct kvlift_table *table);
+
+/**
+ * kvlift_table_lookup() - where is this block? Without a system call.
+ * @table:	a mapped table
+ * @index:	the block
+ *
+ * Two equal words, one read before and one after an access, mean that the
+ * block did not move in between.
+ *
+ * Return: the location word; 0, which is "no slot", beyond the table.
+ */
+static inline uint64_t kvlift_table_lookup(const struct kvlift_table *table,
+					   uint64_t index)
+{
+	if (index >= table->count)
+		return 0;
+	return __atomic_load_n(&table->words[index], __ATOMIC_ACQUIRE);
+}
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+}
+#endif
+#endif /* KVLIFT_H */
