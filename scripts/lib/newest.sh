@@ -127,7 +127,8 @@ newest_link_sources() {
 # OUT. A SRC with a make target "module" (as ours) is told KDIR and OUT.
 newest_module_build() {
 	local src out kdir
-	src=$(realpath "$1")
+	src=$(realpath "$1") || return 1
+	[ -e "$src/Kbuild" ] || { log "$src: no Kbuild, so no module sources"; return 1; }
 	mkdir -p "$2"
 	out=$(realpath "$2")
 	shift 2
