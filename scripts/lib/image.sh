@@ -9,17 +9,19 @@
 #   modules  all modules of a kernel
 #   initrd   busybox and the few modules needed to mount the other two
 #
-# image_tools, image_modules and image_initrd make what is missing and set
-# IMG_TOOLS, IMG_MODULES and IMG_INITRD.
+#   vmlinux  the kernel unpacked: the emulated CPU takes a second over that
+#
+# image_tools and image_kernel make what is missing and set IMG_TOOLS,
+# IMG_MODULES, IMG_INITRD and IMG_VMLINUX.
 
 IMAGES=$CACHE/guest
-GUEST_PACKAGES="bash dash libc-bin coreutils util-linux util-linux-extra bsdextrautils mount fdisk login passwd libpam-modules
+GUEST_PACKAGES="bash dash debianutils libc-bin coreutils util-linux util-linux-extra bsdextrautils mount fdisk login passwd libpam-modules
 kmod findutils grep sed gawk procps fio python3 python3-numpy bpftool numactl ndctl daxctl e2fsprogs attr diffutils
 xz-utils zstd strace file libelf1 libelf1t64 zlib1g liburing2 libaio1 libaio1t64 libblkid1 libzstd1 liblzma5
 libasan8 libubsan1 libbpf1 tar gzip bc perl-base mawk ncurses-bin ncurses-base psmisc libncursesw6 libstdc++6"
 # Heavy and not used by what we run.
 GUEST_WITHOUT="dpkg debconf systemd libsystemd-shared init-system-helpers readline-common adduser media-types tzdata
-debianutils sysvinit-utils cdebconf install-info"
+sysvinit-utils cdebconf install-info"
 
 mksq() {
 	mksquashfs "$1" "$2" -noI -noD -noF -noX -no-progress -quiet -all-root -no-xattrs "${@:3}" >/dev/null
@@ -105,14 +107,34 @@ image_tools() {
 	ldconfig -r "$dir"
 	mksq "$dir" "$IMG_TOOLS.new" && mv "$IMG_TOOLS.new" "$IMG_TOOLS"
 	rm -rf "$dir"
-	find "$IMAGES" -maxdepth 1 -name 'tools-*' -mtime +14 -delete
+	# The one before may still be in use by another checkout.
+	find "$IMAGES" -maxdepth 1 -name 'tools-*.sqsh' -printf '%T@ %p\n' | sort -rn | sed -n '3,$s/^[^ ]* //p' | xargs -r rm -f
 }
 
-# image_modules: for the kernel that kernel_get chose.
-image_modules() {
+# unpack_bzimage FILE OUT: the ELF kernel in a bzImage, for PVH boot. By the boot
+# protocol (Documentation/arch/x86/boot.rst): setup_sects at 0x1f1, payload_offset
+# and payload_length at 0x248 and 0x24c; the payload ends with 4 bytes of size.
+unpack_bzimage() {
+	local sects off len tool
+	sects=$(od -An -tu1 -j $((0x1f1)) -N 1 "$1")
+	read -r off len < <(od -An -tu4 -j $((0x248)) -N 8 "$1")
+	off=$((off + (sects + 1) * 512))
+	case $(od -An -tx1 -j $off -N 4 "$1" | tr -d ' ') in
+	28b52ffd) tool=zstd ;;
+	fd377a58) tool=xz ;;
+	1f8b*) tool=gzip ;;
+	*) return 1 ;;
+	esac
+	tail -c +$((off + 1)) "$1" | head -c $((len - 4)) | $tool -dc >"$2" 2>/dev/null
+	# XEN_ELFNOTE_PHYS32_ENTRY: it can be entered by PVH
+	[[ $(readelf -n "$2" 2>/dev/null) == *"type: (0x00000012)"* ]]
+}
+
+# image_kernel: for the kernel that kernel_get chose.
+image_kernel() {
 	local dir mod key
-	key=$({ stat -c '%Y %s' "$K_IMAGE" "$K_MODULES"; cat "$LIB/image.sh"; } | sha256sum | cut -c1-16)
-	IMG_MODULES=$IMAGES/$K_NAME-$key.sqsh IMG_INITRD=$IMAGES/$K_NAME-$key.cpio
+	key=$({ stat -c '%Y %s' "$K_IMAGE" "$K_MODULES"; cat "$LIB/image.sh" "$LIB/guest/init"; } | sha256sum | cut -c1-16)
+	IMG_MODULES=$IMAGES/$K_NAME-$key.sqsh IMG_INITRD=$IMAGES/$K_NAME-$key.cpio IMG_VMLINUX=$IMAGES/$K_NAME-$key.vmlinux
 	[ -e "$IMG_MODULES" ] && [ -e "$IMG_INITRD" ] && return
 	log "packing the modules of $K_RELEASE (once)"
 	rm -f "$IMAGES/$K_NAME"-*
@@ -125,13 +147,15 @@ image_modules() {
 		cpio -pdm --quiet "$mod")
 	find "$mod" -name '*.ko.xz' -print0 | xargs -0 -r -n 64 -P 2 xz -d
 	find "$mod" -name '*.ko.zst' -print0 | xargs -0 -r -n 64 -P 2 zstd -q -d --rm
-	find "$mod" -name '*.ko' -print0 | xargs -0 -r -n 64 -P 2 strip --strip-debug
+	# Debian's are stripped, and signed: strip would take the signature away.
+	[ -n "$K_SUITE" ] || find "$mod" -name '*.ko' -print0 | xargs -0 -r -n 64 -P 2 strip --strip-debug
 	[ -e "$mod/modules.order" ] || (cd "$mod" && find . -name '*.ko' >modules.order)
 	[ -e "$mod/modules.builtin" ] || : >"$mod/modules.builtin"
 	ln -s usr/lib "$dir/lib"
 	depmod -b "$dir" "$K_RELEASE" 2>/dev/null
 	rm "$dir/lib"
 	make_initrd "$mod" "$IMG_INITRD"
+	unpack_bzimage "$K_IMAGE" "$IMG_VMLINUX" || cp "$K_IMAGE" "$IMG_VMLINUX"
 	mksq "$dir" "$IMG_MODULES.new" && mv "$IMG_MODULES.new" "$IMG_MODULES"
 	rm -rf "$dir"
 }
