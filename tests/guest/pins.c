@@ -276,20 +276,17 @@ static void in_pipe(void)
 	OK(unlink("f"));
 }
 
-struct hammer {
-	int fd;
-	volatile bool stop;
-};
-
 /* Demotes all the time, so that a transfer and a move meet. */
-static void hammer_run(struct hammer *h, pid_t *pid)
+static pid_t hammer(int fd)
 {
+	pid_t pid;
+
 	fflush(NULL);
-	*pid = MUST(fork());
-	if (*pid)
-		return;
+	pid = MUST(fork());
+	if (pid)
+		return pid;
 	for (;;) {
-		kvt_demote(h->fd, 0, N);
+		kvt_demote(fd, 0, N);
 		kvt_msleep(1);
 	}
 }
@@ -299,7 +296,6 @@ static void direct(const char *dev)
 {
 	int fd = mk("f", 8), raw = open(dev, O_RDONLY | O_DIRECT);
 	char *m = MUST(mmap(NULL, N * bs, RW, MAP_SHARED, fd, 0));
-	struct hammer h = { .fd = fd };
 	char *ref;
 	pid_t pid;
 
@@ -309,7 +305,7 @@ static void direct(const char *dev)
 	}
 	ref = MUST(mmap(NULL, 65536, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	IS(pread(raw, ref, 4096, 0), 4096);
-	hammer_run(&h, &pid);
+	pid = hammer(fd);
 	for (int i = 0; i < 100; i++) {
 		size_t at = (size_t)(i * 7 % (int)(N * bs / 4096)) * 4096;
 
