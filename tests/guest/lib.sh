@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What every test in this directory shares. Sourced first:
+#
+#	. "$(dirname "$0")/lib.sh"
+#
+# A test ends with `check_clean`, which unmounts everything, demands that the
+# module counts nothing as left over and unloads it.
+
+set -u
+TEST=$(basename "$0" .sh)
+MNT=/mnt/kv
+TMP=/tmp/kvt.$TEST
+export LC_ALL=C.UTF-8
+mkdir -p "$MNT" "$TMP"
+: "${KVLIFT_NVME:=}" "${KVLIFT_CXL_NODE:=}" "${KVLIFT_FULL:=}"
+
+say() { printf '%s: %s\n' "$TEST" "$*"; }
+
+dump() {
+	{
+		grep -H . /sys/fs/kvlift/objects
+		grep -rH . /sys/fs/kvlift/*/ 2>/dev/null
+		dmesg | tail -n 25
+	} >&2 2>/dev/null
+}
+
+fail() {
+	printf 'FAIL %s: %s\n' "$TEST" "$*" >&2
+	dump
+	exit 1
+}
+skip() { say "skipped: $*"; exit 77; }
+
+# Whatever happened, the next test in this boot starts without the module.
+# shellcheck disable=SC2317
+clean_up() {
+	rc=$?
+	cd /
+	for job in $(jobs -p); do kill -9 "$job" 2>/dev/null; done
+	wait 2>/dev/null
+	if grep -q '^kvlift ' /proc/modules; then
+		grep ' kvlift ' /proc/mounts | cut -d' ' -f2 | tac | while read -r m; do
+			umount "$m" 2>/dev/null || umount -l "$m" 2>/dev/null
+		done
+		for _ in 1 2 3 4 5; do
+			rmmod kvlift 2>/dev/null && break
+			sleep 0.5
+		done
+	fi
+	rm -rf "$TMP"
+	exit $rc
+}
+trap clean_up EXIT
+
+need_nvme() {
+	[ -b "$KVLIFT_NVME" ] || skip "no NVMe device"
+}
+need_cxl() { [ -n "$KVLIFT_CXL_NODE" ] || skip "no CXL node"; }
+need_cmd() {
+	for c in "$@"; do
+		command -v "$c" >/dev/null || skip "no $c"
+	done
+}
+need_mod() { modprobe "$@" 2>/dev/null || skip "no module $1"; }
+
+load() { kvlift-load "$@" || fail "the module does not load"; }
+
+# format [DEV]
+format() { kvlift format --force "${1:-$KVLIFT_NVME}" >/dev/null || fail "format ${1:-}"; }
+
+# mkpool BLOCK DRAM CXL NVME [MORE-OPTIONS [DIR]]: - leaves a tier out. Mounts
+# and waits until every member has what it asked for.
+mkpool() {
+	local o=block=$1 dir=${6:-$MNT}
+	[ "$2" = - ] || o=$o,dram=$2
+	[ "$3" = - ] || { need_cxl; o=$o,cxl=$3@$KVLIFT_CXL_NODE; }
+	[ "$4" = - ] || { need_nvme; format; o=$o,nvme=$KVLIFT_NVME:$4; }
+	[ -z "${5:-}" ] || o=$o,$5
+	mkdir -p "$dir"
+	mount -t kvlift -o "$o" none "$dir" || fail "mount -o $o"
+	kvtctl wait "$dir" 30000 || fail "the tiers do not fill: $o"
+}
+
+pool() { kvtctl pool "${1:-$MNT}"; }
+counter() { kvtctl counter "${2:-$MNT}" "$1"; }
+used() { kvtctl used "${1:-$MNT}"; }
+# member_sum FIELD: over all members of all tiers of the pool at $MNT
+member_sum() { cat /sys/fs/kvlift/"$(pool)"/{dram,cxl,nvme}/*/"$1" 2>/dev/null | awk '{ s += $1 } END { print s + 0 }'; }
+
+# until_true SECONDS CMD...
+until_true() {
+	local end=$(($(date +%s%N) + $1 * 1000000000))
+	shift
+	while ! "$@"; do
+		[ "$(date +%s%N)" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+# shellcheck disable=SC2317
+used_is() { [ "$(used)" = "$1" ]; }
+expect_used() { until_true 10 used_is "$1" || fail "$(used) blocks in use, not $1"; }
+
+# shellcheck disable=SC2317
+objects_zero() { [ "$(awk '{ s += $2 } END { print s + 0 }' /sys/fs/kvlift/objects)" = 0 ]; }
+# shellcheck disable=SC2317
+try_umount() { umount "$1" 2>/dev/null; }
+
+umount_pool() {
+	until_true 5 try_umount "${1:-$MNT}" || fail "umount: $(umount "${1:-$MNT}" 2>&1)"
+}
+
+check_clean() {
+	cd / || exit 1
+	grep ' kvlift ' /proc/mounts | cut -d' ' -f2 >"$TMP/mounts"
+	while read -r m; do umount_pool "$m"; done <"$TMP/mounts"
+	if grep -q '^kvlift ' /proc/modules; then
+		until_true 5 objects_zero || fail "left over: $(tr '\n' ' ' </sys/fs/kvlift/objects)"
+		rmmod kvlift || fail "rmmod"
+	fi
+	! grep -q '^kvlift ' /proc/modules || fail "still loaded"
+	if dmesg | grep -E 'BUG:|WARNING:|Bad page|Bad rss|INFO: task|kmemleak: [0-9]'; then
+		fail "the kernel complained"
+	fi
+}
+
+# run CMD...: a test program; its output is the test's
+run() {
+	"$@"
+	local rc=$?
+	[ $rc != 77 ] || skip "$1"
+	[ $rc = 0 ] || fail "$* ended with $rc"
+}
+
+# json FILE EXPRESSION: value of a Python expression over the document d
+json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
