@@ -137,10 +137,10 @@ newest_module_build() {
 	if grep -qs '^module:' "$src/Makefile"; then
 		# BUILD is where the last built module is linked to: not ours to change.
 		mkdir -p "$out/.last"
-		newest_run -b "$src" -b "$out" make -C "$src" module "KDIR=$kdir" "OUT=$out" "BUILD=$out/.last" "$@"
+		newest_run -b "$src" -b "$out" nice -n 15 make -C "$src" module "KDIR=$kdir" "OUT=$out" "BUILD=$out/.last" "$@"
 	else
 		newest_link_sources "$src" "$out"
-		newest_run -b "$src" -b "$out" make -C "$kdir" "M=$out" "$@" modules
+		newest_run -b "$src" -b "$out" nice -n 15 make -C "$kdir" "M=$out" "$@" modules
 	fi
 }
 
