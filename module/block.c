@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Block locks. LOCK ORDER of the module, outermost first:
+ *
+ *	inode->i_rwsem		system calls that change size or content
+ *	mmap_lock or VMA lock	faults
+ *	block lock		never two at a time without a hand-over
+ *	folio lock		core installs a PMD under it after ->fault
+ *	i_mmap_rwsem, page-table locks	inside unmap_mapping_pages()
+ *	tier->lru_lock
+ *	inode->i_lock, member->lock, region->table_lock
+ *
+ * No block lock is held over an access to user memory that may fault. The
+ * migrator never takes mmap_lock. A task that must wait for a slot or for
+ * I/O holds no block lock.
+ */
+#include <linux/kernel.h>
+#include <linux/sched.h>
+
+#include "block.h"
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+static struct lock_class_key block_key;
+struct lockdep_map kvl_block_dep =
+	STATIC_LOCKDEP_MAP_INIT("kvl_block", &block_key);
+#endif
+
+void kvl_block_lock(struct kvl_block *b)
+{
+	might_sleep();
+	kvl_block_dep_acquire();
+	wait_on_bit_lock(&b->flags, KVL_B_LOCK, TASK_UNINTERRUPTIBLE);
+}
+
+/* 0, or -EINTR when the task is being killed. */
+int kvl_block_lock_killable(struct kvl_block *b)
+{
+	might_sleep();
+	if (wait_on_bit_lock(&b->flags, KVL_B_LOCK, TASK_KILLABLE))
+		return -EINTR;
+	kvl_block_dep_acquire();
+	return 0;
+}
+
+/* Waits until nobody holds the lock. 0, or -EINTR. */
+int kvl_block_wait(struct kvl_block *b)
+{
+	might_sleep();
+	return wait_on_bit(&b->flags, KVL_B_LOCK, TASK_KILLABLE) ? -EINTR : 0;
+}
+
+void kvl_block_unlock_async(struct kvl_block *b)
+{
+	clear_bit_unlock(KVL_B_LOCK, &b->flags);
+	/* Orders the clear before the look at the wait queue. */
+	smp_mb__after_atomic();
+	wake_up_bit(&b->flags, KVL_B_LOCK);
+}
+
+void kvl_block_unlock(struct kvl_block *b)
+{
+	kvl_block_dep_release();
+	kvl_block_unlock_async(b);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A block: the unit of placement and movement.
+ *
+ * Lifetime: block records live in their region and never move or go away
+ * before evict_inode(), so a pointer to one is good as long as the inode is
+ * held.
+ *
+ * Lock: bit KVL_B_LOCK of @flags, taken with the functions below. It owns
+ * every other field and the content of the home slot's bookkeeping. A lock
+ * can be handed over to an asynchronous move, which releases it from a
+ * worker when the move has been committed or undone.
+ */
+#ifndef KVL_BLOCK_H
+#define KVL_BLOCK_H
+
+#include <linux/bitops.h>
+#include <linux/kvlift.h>
+#include <linux/lockdep.h>
+#include <linux/types.h>
+#include <linux/wait_bit.h>
+
+enum {
+	KVL_B_LOCK,
+	/* The home may differ from the shadow. */
+	KVL_B_DIRTY,
+};
+
+/**
+ * struct kvl_block - 32 bytes for each block of a region
+ * @flags:	KVL_B_*
+ * @loc:	location word (uapi), the home; written only by
+ *		kvl_block_publish()
+ * @shadow:	address of the second copy in a slower tier, 0 for none; its
+ *		content is that of the home unless KVL_B_DIRTY or a dirty page
+ *		says otherwise
+ * @csum:	CRC32C of the copy on a device, home or shadow
+ * @touched:	jiffies of the last touch; of the failed read while
+ *		KVLIFT_LOC_ERROR is set
+ */
+struct kvl_block {
+	unsigned long flags;
+	u64 loc;
+	u64 shadow;
+	u32 csum;
+	u32 touched;
+};
+
+static_assert(sizeof(struct kvl_block) == 32);
+
+/*
+ * Address of a slot: the location word without generation and flags, but
+ * with KVLIFT_LOC_PRESENT, so that no valid address is 0.
+ */
+#define KVL_ADDR_MASK	(KVLIFT_LOC_PRESENT | \
+			 GENMASK_ULL(63, KVLIFT_LOC_MEMBER_SHIFT) | \
+			 GENMASK_ULL(KVLIFT_LOC_SLOT_BITS - 1, 0))
+
+static inline u64 kvl_addr(unsigned int tier, unsigned int member, u32 slot)
+{
+	return KVLIFT_LOC_PRESENT | (u64)tier << KVLIFT_LOC_TIER_SHIFT |
+	       (u64)member << KVLIFT_LOC_MEMBER_SHIFT | slot;
+}
+
+/* Address of the home, 0 for a hole, a reservation or inline content. */
+static inline u64 kvl_block_home(const struct kvl_block *b)
+{
+	return b->loc & KVLIFT_LOC_PRESENT ? b->loc & KVL_ADDR_MASK : 0;
+}
+
+#define KVL_LOC_STATE	(KVLIFT_LOC_PRESENT | KVLIFT_LOC_RESERVED | \
+			 KVLIFT_LOC_INLINE)
+
+/* True for a hole. Without the lock only a hint. */
+static inline bool kvl_block_empty(const struct kvl_block *b)
+{
+	return !(READ_ONCE(b->loc) & KVL_LOC_STATE);
+}
+
+/* True when the block holds a unit of the pool's capacity. */
+static inline bool kvl_block_charged(const struct kvl_block *b)
+{
+	return b->loc & (KVLIFT_LOC_PRESENT | KVLIFT_LOC_RESERVED);
+}
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+extern struct lockdep_map kvl_block_dep;
+#define kvl_block_dep_acquire()	lock_map_acquire(&kvl_block_dep)
+#define kvl_block_dep_try()	lock_map_acquire_try(&kvl_block_dep)
+#define kvl_block_dep_release()	lock_map_release(&kvl_block_dep)
+#else
+#define kvl_block_dep_acquire()	do { } while (0)
+#define kvl_block_dep_try()	do { } while (0)
+#define kvl_block_dep_release()	do { } while (0)
+#endif
+
+static inline bool kvl_block_trylock(struct kvl_block *b)
+{
+	if (test_and_set_bit_lock(KVL_B_LOCK, &b->flags))
+		return false;
+	kvl_block_dep_try();
+	return true;
+}
+
+void kvl_block_lock(struct kvl_block *b);
+int kvl_block_lock_killable(struct kvl_block *b);
+int kvl_block_wait(struct kvl_block *b);
+void kvl_block_unlock(struct kvl_block *b);
+
+/* From here on somebody else is going to call kvl_block_unlock_async(). */
+static inline void kvl_block_hand_over(struct kvl_block *b)
+{
+	kvl_block_dep_release();
+}
+
+void kvl_block_unlock_async(struct kvl_block *b);
+
+#endif /* KVL_BLOCK_H */

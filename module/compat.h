@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The only place with kernel version checks. The floor is 6.12; core files
+ * are written for the newest kernel's interfaces where both are possible.
+ */
+#ifndef KVL_COMPAT_H
+#define KVL_COMPAT_H
+
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#error "kvlift needs Linux 6.12 or newer"
+#endif
+
+/* 7.x drops the last argument of ->create. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define KVL_CREATE_EXCL
+#else
+#define KVL_CREATE_EXCL , bool excl
+#endif
+
+/* ->mkdir returns a dentry since 6.15. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define KVL_MKDIR_T		struct dentry *
+#define KVL_MKDIR_RET(err)	ERR_PTR(err)
+#else
+#define KVL_MKDIR_T		int
+#define KVL_MKDIR_RET(err)	(err)
+#endif
+
+/* Entries of a file system that lives in the dcache stay until unlinked. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define kvl_drop_inode		inode_just_drop
+#define kvl_kill_litter_super	kill_anon_super
+static inline void kvl_d_instantiate(struct dentry *dentry,
+				     struct inode *inode)
+{
+	d_make_persistent(dentry, inode);
+}
+#else
+#define kvl_drop_inode		generic_delete_inode
+#define kvl_kill_litter_super	kill_litter_super
+static inline void kvl_d_instantiate(struct dentry *dentry,
+				     struct inode *inode)
+{
+	d_instantiate(dentry, inode);
+	dget(dentry);
+}
+#endif
+
+#endif /* KVL_COMPAT_H */

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings. Real pages and no page_mkwrite, so that a GPU, a NIC or io_uring
+ * can pin them. Blocks up to 1 MiB: VM_MIXEDMAP, the whole block by
+ * vm_insert_pages() in one fault. Blocks of 2 MiB: no VM_MIXEDMAP, the fault
+ * returns the page locked and the core maps one PMD. Never both in one VMA.
+ *
+ * Floor of a re-fault of a resident block: one block record, one slot, one
+ * call that fills the PTEs. Nothing is allocated and no list is walked.
+ */
+#include <linux/file.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "heat.h"
+#include "inode.h"
+#include "move.h"
+#include "policy.h"
+#include "trace.h"
+
+/* Pages handed to vm_insert_pages() at a time: the array is on the stack. */
+#define INSERT_BATCH	16
+
+static bool is_pmd_pool(struct kvl_pool *pool)
+{
+	return pool->block_size == PMD_SIZE;
+}
+
+/* Fills in what a racing fault or MADV_DONTNEED left out. */
+static int insert_one_by_one(struct vm_area_struct *vma, unsigned long addr,
+			     struct page **pages, unsigned long nr)
+{
+	int err;
+
+	for (; nr; nr--, addr += PAGE_SIZE, pages++) {
+		err = vm_insert_page(vma, addr, *pages);
+		if (err && err != -EBUSY)
+			return err;
+	}
+	return 0;
+}
+
+/* Maps pages [@first, @end) of the file, which lie in one block's folio. */
+static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
+			      pgoff_t first, pgoff_t end)
+{
+	unsigned long addr = vma->vm_start +
+			     ((first - vma->vm_pgoff) << PAGE_SHIFT);
+	struct page *pages[INSERT_BATCH];
+	int err = 0;
+
+	while (first < end && !err) {
+		unsigned long nr = min(end - first, (pgoff_t)INSERT_BATCH);
+		unsigned long left = nr;
+		unsigned long i;
+
+		for (i = 0; i < nr; i++)
+			pages[i] = folio_page(folio, first - folio->index + i);
+		err = vm_insert_pages(vma, addr, pages, &left);
+		if (err == -EBUSY)
+			err = insert_one_by_one(vma,
+						addr + ((nr - left) <<
+							PAGE_SHIFT),
+						pages + nr - left, left);
+		first += nr;
+		addr += nr << PAGE_SHIFT;
+	}
+	if (err == -ENOMEM)
+		return VM_FAULT_OOM;
+	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+}
+
+/* Maps a block in memory. Needs its lock and keeps it. */
+static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
+			    u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct vm_area_struct *vma = vmf->vma;
+	struct folio *folio = kvl_region_folio(r, b);
+	pgoff_t size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
+	pgoff_t first, end;
+
+	/* Read under the lock: truncate writes the size first. */
+	if (vmf->pgoff >= size)
+		return VM_FAULT_SIGBUS;
+	kvl_heat_touch(r, index, b);
+	if (is_pmd_pool(pool)) {
+		/* A PMD loses its dirty bit when it is zapped (6.12). */
+		if (vma->vm_flags & VM_MAYWRITE)
+			set_bit(KVL_B_DIRTY, &b->flags);
+		folio_lock(folio);
+		folio_get(folio);
+		vmf->page = folio_page(folio, vmf->pgoff - folio->index);
+		return VM_FAULT_LOCKED;
+	}
+	first = max(folio->index, vma->vm_pgoff);
+	end = min3(folio->index + (1UL << pool->page_shift), size,
+		   vma->vm_pgoff + vma_pages(vma));
+	return insert_ptes(vma, folio, first, end);
+}
+
+/*
+ * What can be done without waiting. The block's lock is held and given up.
+ * VM_FAULT_RETRY: the block has to be brought in first.
+ */
+static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
+			       u64 index, struct kvl_block *b)
+{
+	u64 home = kvl_block_home(b);
+	vm_fault_t ret = VM_FAULT_RETRY;
+	int err;
+
+	if (index >= kvl_region_nr_blocks(r)) {
+		ret = VM_FAULT_SIGBUS;
+	} else if (!home) {
+		err = kvl_block_populate(r, index, b);
+		if (!err)
+			ret = map_block(vmf, r, index, b);
+		else if (err != -EAGAIN)
+			ret = VM_FAULT_SIGBUS;
+	} else if (kvl_addr_is_memory(home)) {
+		ret = map_block(vmf, r, index, b);
+	} else if (b->loc & KVLIFT_LOC_ERROR &&
+		   time_before32((u32)jiffies, b->touched + HZ)) {
+		ret = VM_FAULT_SIGBUS;
+	}
+	kvl_block_unlock(b);
+	return ret;
+}
+
+/*
+ * A block in slower memory that nobody has mapped moves up first, when there
+ * is room: its content has to be read anyway. Mapped elsewhere it stays, so
+ * that two readers do not chase it.
+ */
+static void promote_first(struct kvl_region *r, u64 index,
+			  struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 home = kvl_block_home(b);
+	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
+	u64 dst;
+
+	if (kvl_addr_is_memory(home) &&
+	    kvl_addr_tier(home) != KVLIFT_TIER_DRAM &&
+	    kvl_policy_promote(pool, kvl_addr_tier(home)) &&
+	    !folio_mapped(kvl_region_folio(r, b)) &&
+	    !kvl_tier_alloc(dram, numa_node_id(), &dst)) {
+		kvl_reclaim_check(dram);
+		/* Gives up the lock; done when it returns. */
+		kvl_move_block(r, index, b, dst, KVL_WHY_FAULT);
+		return;
+	}
+	kvl_block_unlock(b);
+}
+
+static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
+			     u64 index, struct kvl_block *b)
+{
+	u64 loc = READ_ONCE(b->loc);
+
+	if (loc & KVLIFT_LOC_PRESENT &&
+	    kvlift_loc_tier(loc) == KVLIFT_TIER_CXL && kvl_block_trylock(b))
+		promote_first(r, index, b);
+	if (!kvl_block_trylock(b))
+		return VM_FAULT_RETRY;
+	return fault_locked(vmf, r, index, b);
+}
+
+/* Brings the block in, with no lock of the fault held if that is allowed. */
+static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
+			     u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct file *file = NULL;
+	vm_fault_t ret;
+	u64 start;
+	int err;
+
+	/* The pass before this one has waited in vain. */
+	if (vmf->flags & FAULT_FLAG_TRIED && kvl_pool_stuck(pool))
+		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
+		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+			return VM_FAULT_RETRY;
+		file = get_file(vmf->vma->vm_file);
+		release_fault_lock(vmf);
+	}
+	start = ktime_get_ns();
+	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
+				      KVL_RES_IN_SIZE);
+	kvl_count(pool, KVL_C_FAULT_WAITS);
+	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, ktime_get_ns() - start);
+	if (file) {
+		/* The next pass finds the block, or the reason again. */
+		if (!err)
+			kvl_block_unlock(b);
+		fput(file);
+		return VM_FAULT_RETRY;
+	}
+	if (err)
+		return VM_FAULT_SIGBUS;
+	ret = map_block(vmf, r, index, b);
+	kvl_block_unlock(b);
+	return ret;
+}
+
+static vm_fault_t kvl_fault(struct vm_fault *vmf)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct kvl_region *r = kvl_region(inode);
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 index = vmf->pgoff >> pool->page_shift;
+	/* The VMA is not ours any more when the lock was released. */
+	pgoff_t pgoff = vmf->pgoff;
+	u64 start = trace_kvlift_fault_enabled() ? ktime_get_ns() : 0;
+	struct kvl_block *b;
+	vm_fault_t ret;
+
+	kvl_count(pool, KVL_C_FAULTS);
+	if (pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
+		return VM_FAULT_SIGBUS;
+	b = kvl_region_get(r, index);
+	if (!b)
+		return VM_FAULT_SIGBUS;
+	ret = fault_fast(vmf, r, index, b);
+	if (ret == VM_FAULT_RETRY) {
+		u32 pool_id = pool->id;
+		u64 id = r->id;
+
+		ret = fault_wait(vmf, r, index, b);
+		/* The region may be gone now. */
+		if (start)
+			trace_kvlift_fault(pool_id, id, index, ret,
+					   ktime_get_ns() - start, true);
+		return ret;
+	}
+	if (start)
+		trace_kvlift_fault(pool->id, r->id, index, ret,
+				   ktime_get_ns() - start, false);
+	return ret;
+}
+
+/* Its presence alone lets faults run under the VMA lock. */
+static vm_fault_t kvl_map_pages(struct vm_fault *vmf, pgoff_t first,
+				pgoff_t last)
+{
+	return 0;
+}
+
+/* Keeps NUMA balancing away: it would undo write protection. */
+static struct mempolicy *kvl_get_policy(struct vm_area_struct *vma,
+					unsigned long addr, pgoff_t *ilx)
+{
+	*ilx = 0;
+	return NULL;
+}
+
+static const struct vm_operations_struct kvl_vm_ops = {
+	.fault = kvl_fault,
+	.map_pages = kvl_map_pages,
+	.get_policy = kvl_get_policy,
+};
+
+/*
+ * A private mapping that is written would need pages the pool does not own
+ * and could not tier; a private read-only one is as good as a shared one.
+ */
+int kvl_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct kvl_pool *pool = kvl_sb_pool(file_inode(file)->i_sb);
+
+	if (!(vma->vm_flags & VM_SHARED)) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EINVAL;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	vm_flags_set(vma, is_pmd_pool(pool) ? VM_DONTDUMP :
+					      VM_DONTDUMP | VM_MIXEDMAP);
+	vma->vm_ops = &kvl_vm_ops;
+	file_accessed(file);
+	return 0;
+}

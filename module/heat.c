@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/jiffies.h>
+
+#include "heat.h"
+
+/*
+ * Without the block's lock the slot may have a new owner by the time
+ * lru_lock is held, hence the look at the owner.
+ */
+static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
+		    bool hot)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 loc = READ_ONCE(b->loc);
+	u64 home = loc & KVLIFT_LOC_PRESENT ? loc & KVL_ADDR_MASK : 0;
+	struct kvl_slot *s;
+	struct kvl_tier *t;
+
+	if (!kvl_addr_is_memory(home))
+		return;
+	t = &pool->tiers[kvl_addr_tier(home)];
+	s = kvl_mem_slot(pool, home);
+	spin_lock(&t->lru_lock);
+	if (s->region == r && s->index == index) {
+		if (hot)
+			list_move(&s->lru, &t->lru);
+		else
+			list_move_tail(&s->lru, &t->lru);
+	}
+	spin_unlock(&t->lru_lock);
+}
+
+void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	u32 now = (u32)jiffies;
+
+	/* Once per tick is enough, and keeps hot blocks off the lock. */
+	if (READ_ONCE(b->touched) == now)
+		return;
+	WRITE_ONCE(b->touched, now);
+	reorder(r, index, b, true);
+}
+
+void kvl_heat_cold(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	reorder(r, index, b, false);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Names and inodes; file operations live in file.c and fault.c. */
+#ifndef KVL_INODE_H
+#define KVL_INODE_H
+
+#include <linux/fs.h>
+
+#include "region.h"
+
+int kvl_inode_init(void);
+void kvl_inode_exit(void);
+struct inode *kvl_inode_alloc(struct super_block *sb);
+void kvl_inode_free(struct inode *inode);
+void kvl_inode_evict(struct inode *inode);
+struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
+			    struct inode *dir, umode_t mode, dev_t dev);
+
+/* file.c */
+extern const struct file_operations kvl_file_fops;
+extern const struct file_operations kvl_dir_fops;
+u64 kvl_file_demote(struct kvl_region *r, u64 first, u64 last);
+
+/* fault.c */
+int kvl_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* ioctl.c */
+long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* xattr.c */
+extern const struct xattr_handler *const kvl_xattr_handlers[];
+ssize_t kvl_listxattr(struct dentry *dentry, char *buffer, size_t size);
+int kvl_xattr_init_security(struct inode *inode, struct inode *dir,
+			    const struct qstr *name);
+void kvl_xattr_free(struct kvl_region *r);
+
+#endif /* KVL_INODE_H */

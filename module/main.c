@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/module.h>
+
+#include "inode.h"
+#include "move.h"
+#include "msg.h"
+#include "params.h"
+#include "stats.h"
+
+bool kvl_param_unsafe_skip_dirty;
+module_param_named(unsafe_skip_dirty, kvl_param_unsafe_skip_dirty, bool, 0444);
+MODULE_PARM_DESC(unsafe_skip_dirty,
+		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
+
+/* Policies can only be attached to a module with BTF. */
+bool kvl_has_btf(void)
+{
+#ifdef CONFIG_DEBUG_INFO_BTF_MODULES
+	return THIS_MODULE->btf_data_size;
+#else
+	return false;
+#endif
+}
+
+static int __init kvlift_init(void)
+{
+	int err;
+
+	err = kvl_stats_init();
+	if (err)
+		return err;
+	err = kvl_move_init();
+	if (err)
+		goto exit_stats;
+	err = kvl_inode_init();
+	if (err)
+		goto exit_move;
+	err = kvl_super_register();
+	if (err)
+		goto exit_inode;
+	if (kvl_param_unsafe_skip_dirty)
+		pr_warn("unsafe_skip_dirty is set: writes will be lost\n");
+	return 0;
+
+exit_inode:
+	kvl_inode_exit();
+exit_move:
+	kvl_move_exit();
+exit_stats:
+	kvl_stats_exit();
+	return err;
+}
+
+static void __exit kvlift_exit(void)
+{
+	kvl_super_unregister();
+	kvl_inode_exit();
+	kvl_move_exit();
+	kvl_stats_exit();
+}
+
+module_init(kvlift_init);
+module_exit(kvlift_exit);
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The kvlift authors");
+MODULE_DESCRIPTION("A filesystem for KV caches whose blocks move between memory tiers");
+MODULE_VERSION("0.1.0");

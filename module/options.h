@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Mount options as text. Pure: compiles in user space too, for the unit
+ * tests and the fuzzer.
+ */
+#ifndef KVL_OPTIONS_H
+#define KVL_OPTIONS_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include <stdbool.h>
+#include <stdint.h>
+typedef uint64_t u64;
+typedef uint32_t u32;
+#endif
+
+#define KVL_PATH_LEN	256
+
+/**
+ * struct kvl_mount_opts - what a mount asks for besides its members
+ * @block_size:	bytes, 0 when not given
+ * @low, @high:	watermarks of free slots in percent of a memory tier
+ * @hard:	the mount fails when a budget cannot be had in full
+ */
+struct kvl_mount_opts {
+	u32 block_size;
+	u32 low;
+	u32 high;
+	bool hard;
+};
+
+#define KVL_LOW_DEFAULT		3
+#define KVL_HIGH_DEFAULT	6
+
+/**
+ * struct kvl_member_opt - one dram=, cxl= or nvme= option
+ * @bytes:	budget, 0: all there is (devices only)
+ * @node:	NUMA node, -1 when not given
+ * @path:	device, empty for memory
+ */
+struct kvl_member_opt {
+	u64 bytes;
+	int node;
+	char path[KVL_PATH_LEN];
+};
+
+/*
+ * "64K", "8G", "4096": bytes, with the binary suffixes K, M, G, T. 0, or
+ * -EINVAL for anything else, a zero or an overflow. Since 0.1.
+ */
+int kvl_parse_size(const char *s, u64 *bytes);
+
+/* A block size: a power of two from 16K to 2M. 0 or -EINVAL. */
+int kvl_parse_block(const char *s, u32 *bytes);
+
+/* "SIZE[@NODE]". 0 or -EINVAL. */
+int kvl_parse_memory(const char *s, struct kvl_member_opt *opt);
+
+/*
+ * "DEVICE[:SIZE]". A colon that is not followed by a valid size belongs to
+ * the name (by-path links contain colons). 0, -EINVAL, -ENAMETOOLONG.
+ */
+int kvl_parse_device(const char *s, struct kvl_member_opt *opt);
+
+#endif /* KVL_OPTIONS_H */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVL_PARAMS_H
+#define KVL_PARAMS_H
+
+#include <linux/types.h>
+
+/*
+ * Takes every block with a shadow as clean. Loses writes: the negative
+ * control of the stress tests, settable at load time only.
+ */
+extern bool kvl_param_unsafe_skip_dirty;
+
+/* main.c */
+bool kvl_has_btf(void);
+
+#endif /* KVL_PARAMS_H */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A pool: one mount, its tiers and its workers.
+ *
+ * Lifetime: made by fill_super, freed at the end of kill_sb, when workers
+ * and moves have been drained and no inode is left.
+ */
+#ifndef KVL_POOL_H
+#define KVL_POOL_H
+
+#include <linux/bio.h>
+#include <linux/fs.h>
+#include <linux/mempool.h>
+#include <linux/uuid.h>
+#include <linux/wait.h>
+
+#include "options.h"
+#include "stats.h"
+#include "tier.h"
+
+struct crypto_shash;
+struct kvl_domain;
+struct kvl_policy;
+
+/**
+ * struct kvl_pool
+ * @block_size:	bytes
+ * @block_shift: log2 of it
+ * @page_shift:	log2 of pages per block
+ * @tiers:	by enum kvlift_tier_id; a tier without members is not there
+ * @capacity:	blocks that can be charged: all slots less what movement
+ *		needs to have free
+ * @used:	blocks charged
+ * @inline_used: bytes of inline content, at most @inline_limit
+ * @slot_seq:	grows when a slot becomes free
+ * @slot_wait:	tasks that wait for that
+ * @next_id:	region ids and inode numbers, never reused
+ * @moves:	moves in flight
+ * @move_wait:	who waits for fewer of them
+ * @wq:		reclaim, prefetch and acquisition
+ * @io_wq:	completions; never waits for a slot or for @wq
+ */
+struct kvl_pool {
+	struct super_block *sb;
+	unsigned int id;
+	u32 block_size;
+	unsigned int block_shift;
+	unsigned int page_shift;
+	u32 inline_max;
+	struct kvl_mount_opts opts;
+	uuid_t uuid;
+
+	struct kvl_tier tiers[KVLIFT_NR_TIERS];
+	const struct kvl_policy *policy;
+	struct kvl_domain *root_domain;
+
+	atomic64_t capacity;
+	atomic64_t used;
+	atomic64_t inline_used;
+	u64 inline_limit;
+	atomic64_t next_id;
+
+	unsigned int slot_seq;
+	wait_queue_head_t slot_wait;
+	atomic_t moves;
+	wait_queue_head_t move_wait;
+	bool stopping;
+
+	struct workqueue_struct *wq;
+	struct workqueue_struct *io_wq;
+	mempool_t *move_mempool;
+	struct bio_set bios;
+	struct crypto_shash *crc;
+
+	spinlock_t prefetch_lock;	/* prefetch_list, prefetch_queued */
+	struct list_head prefetch_list;
+	unsigned int prefetch_queued;
+	struct work_struct prefetch;
+
+	struct kvl_counters __percpu *counters;
+	struct kobject kobj;
+	struct completion kobj_gone;
+};
+
+static inline struct kvl_pool *kvl_sb_pool(struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+static inline bool kvl_pool_has_tier(struct kvl_pool *pool, unsigned int id)
+{
+	return pool->tiers[id].nr_members;
+}
+
+/* tier.c: charges and waiting for slots */
+int kvl_pool_charge(struct kvl_pool *pool, u64 blocks);
+void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks);
+void kvl_pool_slot_freed(struct kvl_pool *pool);
+int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq);
+bool kvl_pool_stuck(struct kvl_pool *pool);
+
+static inline unsigned int kvl_pool_slot_seq(struct kvl_pool *pool)
+{
+	/* Pairs with the store before the wake-up in kvl_pool_slot_freed(). */
+	return smp_load_acquire(&pool->slot_seq);
+}
+
+u32 kvl_pool_crc(struct kvl_pool *pool, const void *data, size_t len);
+
+/* super.c */
+int kvl_super_register(void);
+void kvl_super_unregister(void);
+
+#endif /* KVL_POOL_H */

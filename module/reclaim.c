@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Keeps slots free. One worker per memory tier starts when fewer than
+ * tier->low slots are free, demotes in the policy's order, and stops at
+ * tier->high; blocks that are already on their way out count as free.
+ */
+#include <linux/blkdev.h>
+
+#include "heat.h"
+#include "move.h"
+#include "policy.h"
+
+static s64 missing(struct kvl_tier *t)
+{
+	return t->high + kvl_tier_surplus(t) - atomic64_read(&t->nfree) -
+	       atomic_read(&t->leaving);
+}
+
+void kvl_reclaim_kick(struct kvl_tier *t)
+{
+	if (!READ_ONCE(t->pool->stopping) && kvl_tier_below(t->pool, t->id))
+		mod_delayed_work(t->pool->wq, &t->reclaim, 0);
+}
+
+/* After an allocation: starts the worker when slots run short. */
+void kvl_reclaim_check(struct kvl_tier *t)
+{
+	if (atomic64_read(&t->nfree) < t->low &&
+	    !delayed_work_pending(&t->reclaim))
+		kvl_reclaim_kick(t);
+}
+
+/* True when the block has left, or is leaving. */
+static bool demote(struct kvl_victim *v)
+{
+	struct kvl_pool *pool = kvl_region_pool(v->region);
+	struct kvl_block *b = kvl_region_find(v->region, v->index);
+	int err;
+
+	if (!b || !kvl_block_trylock(b)) {
+		kvl_count(pool, KVL_C_REFUSED_BUSY);
+		return false;
+	}
+	if (kvl_block_home(b) != v->addr) {
+		kvl_block_unlock(b);
+		return false;
+	}
+	err = kvl_move_demote(v->region, v->index, b, KVL_WHY_RECLAIM);
+	return !err || err == -EINPROGRESS;
+}
+
+static unsigned int pass(struct kvl_tier *t, unsigned int want)
+{
+	struct kvl_victim v[KVL_VICTIM_BATCH];
+	unsigned int moved = 0, nr, i;
+	struct blk_plug plug;
+
+	nr = kvl_policy_victims(t, v, min(want, KVL_VICTIM_BATCH));
+	blk_start_plug(&plug);
+	for (i = 0; i < nr; i++)
+		moved += demote(&v[i]);
+	blk_finish_plug(&plug);
+	/* Outside of the loop: the last reference frees the region. */
+	for (i = 0; i < nr; i++)
+		iput(&v[i].region->inode);
+	return moved;
+}
+
+void kvl_reclaim_work(struct work_struct *work)
+{
+	struct kvl_tier *t = container_of(to_delayed_work(work),
+					  struct kvl_tier, reclaim);
+	struct kvl_pool *pool = t->pool;
+	unsigned int vain = 0;
+	s64 want;
+
+	kvl_count(pool, KVL_C_RECLAIM_PASSES);
+	while ((want = missing(t)) > 0 && !READ_ONCE(pool->stopping)) {
+		kvl_move_wait(pool, KVL_MAX_MOVES);
+		if (pass(t, want)) {
+			WRITE_ONCE(t->stalls, 0);
+			vain = 0;
+		} else if (++vain == 8) {
+			/* Everything is pinned or busy: later. */
+			WRITE_ONCE(t->stalls, t->stalls + 1);
+			queue_delayed_work(pool->wq, &t->reclaim,
+					   KVL_RECLAIM_RETRY);
+			return;
+		}
+		cond_resched();
+	}
+	WRITE_ONCE(t->stalls, 0);
+}
+
+/* Takes the shadow of one slot's block; true when there was one. */
+static bool take_shadow(struct kvl_pool *pool, struct kvl_victim *v)
+{
+	struct kvl_block *b = kvl_region_find(v->region, v->index);
+	bool had = false;
+
+	if (!b || !READ_ONCE(b->shadow) || !kvl_block_trylock(b))
+		return false;
+	if (b->shadow) {
+		kvl_block_drop_shadow(v->region, b);
+		/* What is in memory is the only copy now. */
+		set_bit(KVL_B_DIRTY, &b->flags);
+		kvl_count(pool, KVL_C_SHADOW_DROPPED);
+		had = true;
+	}
+	kvl_block_unlock(b);
+	return had;
+}
+
+/* The hottest blocks: they will need their shadows last. */
+static unsigned int hottest(struct kvl_tier *t, unsigned int skip,
+			    struct kvl_victim *v)
+{
+	unsigned int n = 0, i = 0;
+	struct kvl_slot *s;
+
+	spin_lock(&t->lru_lock);
+	list_for_each_entry(s, &t->lru, lru) {
+		if (i++ < skip)
+			continue;
+		if (n == KVL_VICTIM_BATCH)
+			break;
+		if (!igrab(&s->region->inode))
+			continue;
+		v[n].region = s->region;
+		v[n].index = s->index;
+		n++;
+	}
+	spin_unlock(&t->lru_lock);
+	return n;
+}
+
+/*
+ * Gives up @nr shadows so that their slots can hold blocks again. False when
+ * there were none. Never waits for a block.
+ */
+bool kvl_reclaim_shadows(struct kvl_pool *pool, unsigned int nr)
+{
+	struct kvl_victim v[KVL_VICTIM_BATCH];
+	unsigned int id, n, i, skip, got = 0;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
+		struct kvl_tier *t = &pool->tiers[id];
+
+		if (!t->nr_members)
+			continue;
+		for (skip = 0; got < nr; skip += KVL_VICTIM_BATCH) {
+			n = hottest(t, skip, v);
+			if (!n)
+				break;
+			for (i = 0; i < n; i++) {
+				if (got < nr)
+					got += take_shadow(pool, &v[i]);
+				iput(&v[i].region->inode);
+			}
+		}
+	}
+	return got;
+}

@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+
+#include "domain.h"
+#include "heat.h"
+#include "move.h"
+#include "policy.h"
+#include "region.h"
+#include "trace.h"
+
+/* Behind every block a file can have. */
+#define LAST_INDEX	(ULLONG_MAX >> 8)
+
+void kvl_region_init(struct kvl_region *r)
+{
+	unsigned int i;
+
+	xa_init(&r->chunks);
+	xa_init(&r->table);
+	memset(&r->block0, 0, sizeof(r->block0));
+	for (i = 0; i < KVLIFT_NR_TIERS; i++)
+		atomic64_set(&r->nr[i], 0);
+	atomic64_set(&r->nr_reserved, 0);
+	r->inl = NULL;
+	r->inl_size = 0;
+	r->has_table = false;
+}
+
+/* The block's record, or NULL when nothing was ever stored near it. */
+struct kvl_block *kvl_region_find(struct kvl_region *r, u64 index)
+{
+	struct kvl_chunk *c;
+
+	if (!index)
+		return &r->block0;
+	c = xa_load(&r->chunks, index >> KVL_CHUNK_SHIFT);
+	return c ? &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)] : NULL;
+}
+
+/* The block's record, made when needed. NULL: no memory. */
+struct kvl_block *kvl_region_get(struct kvl_region *r, u64 index)
+{
+	struct kvl_block *b = kvl_region_find(r, index);
+	struct kvl_chunk *c, *old;
+
+	if (b)
+		return b;
+	c = kzalloc(sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return NULL;
+	old = xa_cmpxchg(&r->chunks, index >> KVL_CHUNK_SHIFT, NULL, c,
+			 GFP_KERNEL);
+	if (old) {
+		kfree(c);
+		if (xa_is_err(old))
+			return NULL;
+		c = old;
+	} else {
+		atomic64_inc(&kvl_objects.chunks);
+	}
+	return &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)];
+}
+
+/*
+ * The first block record at or after *@index, up to @last; *@index becomes
+ * its number. Records need not hold anything.
+ */
+struct kvl_block *kvl_region_next(struct kvl_region *r, u64 *index, u64 last)
+{
+	unsigned long ci = *index >> KVL_CHUNK_SHIFT;
+	struct kvl_chunk *c;
+
+	if (*index > last)
+		return NULL;
+	if (!*index)
+		return &r->block0;
+	c = xa_find(&r->chunks, &ci, last >> KVL_CHUNK_SHIFT, XA_PRESENT);
+	if (!c)
+		return NULL;
+	*index = max(*index, (u64)ci << KVL_CHUNK_SHIFT);
+	if (*index > last)
+		return NULL;
+	return &c->blocks[*index & (KVL_CHUNK_BLOCKS - 1)];
+}
+
+int kvl_region_charge(struct kvl_region *r)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	int err = kvl_pool_charge(pool, 1);
+
+	if (!err)
+		inode_add_bytes(&r->inode, pool->block_size);
+	return err;
+}
+
+void kvl_region_uncharge(struct kvl_region *r)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+
+	inode_sub_bytes(&r->inode, pool->block_size);
+	kvl_pool_uncharge(pool, 1);
+}
+
+/* The folio a block lives in; its home must be in memory. */
+struct folio *kvl_region_folio(struct kvl_region *r, struct kvl_block *b)
+{
+	return kvl_addr_folio(kvl_region_pool(r), kvl_block_home(b));
+}
+
+static void account(struct kvl_region *r, u64 loc, int delta)
+{
+	if (loc & KVLIFT_LOC_PRESENT) {
+		atomic64_add(delta, &r->nr[kvlift_loc_tier(loc)]);
+		atomic64_add(delta, &r->domain->blocks[kvlift_loc_tier(loc)]);
+	} else if (loc & KVLIFT_LOC_RESERVED) {
+		atomic64_add(delta, &r->nr_reserved);
+	}
+}
+
+/*
+ * Sets a block's location: an address, or flags, or 0 for a hole; the
+ * generation is added here. Needs the block's lock.
+ */
+void kvl_change_extent(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       u64 loc)
+{
+	u64 gen = (b->loc >> KVLIFT_LOC_GEN_SHIFT) + 1;
+
+	if (b->shadow && !test_bit(KVL_B_DIRTY, &b->flags))
+		loc |= KVLIFT_LOC_SHADOW;
+	loc |= (gen & GENMASK_ULL(KVLIFT_LOC_GEN_BITS - 1, 0)) <<
+	       KVLIFT_LOC_GEN_SHIFT;
+	account(r, b->loc, -1);
+	account(r, loc, 1);
+	WRITE_ONCE(b->loc, loc);
+	kvl_table_update(r, index, b);
+}
+
+/* Sets the file's size. Needs i_rwsem. */
+void kvl_change_size(struct kvl_region *r, loff_t size)
+{
+	i_size_write(&r->inode, size);
+}
+
+static u64 first_page(struct kvl_region *r, u64 index)
+{
+	return index << kvl_region_pool(r)->page_shift;
+}
+
+static void unmap(struct kvl_region *r, u64 index)
+{
+	unmap_mapping_pages(r->inode.i_mapping, first_page(r, index),
+			    1UL << kvl_region_pool(r)->page_shift, false);
+}
+
+/*
+ * Makes a slot from kvl_tier_alloc(), whose content is in place, the home of
+ * the block.
+ */
+void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      u64 addr)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+
+	if (kvl_addr_is_memory(addr)) {
+		struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
+		struct kvl_slot *s = kvl_mem_slot(pool, addr);
+		struct folio *folio = s->folio;
+
+		folio->mapping = r->inode.i_mapping;
+		folio->index = first_page(r, index);
+		spin_lock(&t->lru_lock);
+		s->region = r;
+		s->index = index;
+		list_add(&s->lru, &t->lru);
+		spin_unlock(&t->lru_lock);
+		/* From here on others may find it. */
+		folio_ref_unfreeze(folio, 1 + s->pins);
+	}
+	b->touched = (u32)jiffies;
+	kvl_change_extent(r, index, b, addr);
+}
+
+/*
+ * Takes a block in memory away from everybody: unmapped, no reference but the
+ * slot's own, which is frozen. -EBUSY when somebody holds a reference (a pin,
+ * a read in progress); then nothing but the mapping has changed.
+ */
+int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r),
+					  kvl_block_home(b));
+	struct folio *folio = s->folio;
+
+	/* Waits for a fault that is about to install its PMD. */
+	folio_lock(folio);
+	if (folio_mapped(folio))
+		unmap(r, index);
+	if (!folio_ref_freeze(folio, 1 + s->pins)) {
+		folio_unlock(folio);
+		return -EBUSY;
+	}
+	if (folio_test_dirty(folio)) {
+		folio_clear_dirty(folio);
+		set_bit(KVL_B_DIRTY, &b->flags);
+	}
+	folio_unlock(folio);
+	return 0;
+}
+
+/* Undoes kvl_block_quiesce() after a move that failed. */
+void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b)
+{
+	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r),
+					  kvl_block_home(b));
+
+	folio_ref_unfreeze(s->folio, 1 + s->pins);
+}
+
+/*
+ * Takes the home slot away from a block in memory and returns its address.
+ * The caller publishes the new location and frees the slot, which needs a
+ * frozen folio, or retires it.
+ */
+u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 addr = kvl_block_home(b);
+	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
+	struct kvl_slot *s = kvl_mem_slot(pool, addr);
+
+	spin_lock(&t->lru_lock);
+	list_del_init(&s->lru);
+	s->region = NULL;
+	spin_unlock(&t->lru_lock);
+	s->folio->mapping = NULL;
+	s->folio->index = 0;
+	return addr;
+}
+
+void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+
+	if (!b->shadow)
+		return;
+	atomic64_dec(&kvl_addr_member(pool, b->shadow)->nshadow);
+	kvl_slot_free(pool, b->shadow);
+	b->shadow = 0;
+}
+
+static void drop_inline(struct kvl_region *r)
+{
+	if (!r->inl)
+		return;
+	atomic64_sub(r->inl_size, &kvl_region_pool(r)->inline_used);
+	inode_sub_bytes(&r->inode, r->inl_size);
+	kvfree(r->inl);
+	r->inl = NULL;
+	r->inl_size = 0;
+}
+
+/* Makes the block a hole; what it held is gone. */
+void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 home = kvl_block_home(b);
+	bool charged = kvl_block_charged(b);
+
+	if (!index)
+		drop_inline(r);
+	kvl_block_drop_shadow(r, b);
+	clear_bit(KVL_B_DIRTY, &b->flags);
+	if (!home) {
+		if (!kvl_block_empty(b))
+			kvl_change_extent(r, index, b, 0);
+	} else if (kvl_addr_is_memory(home)) {
+		bool pinned = kvl_block_quiesce(r, index, b);
+
+		kvl_block_detach(r, b);
+		kvl_change_extent(r, index, b, 0);
+		/* A pinned slot stays ours until the pin is gone. */
+		if (pinned)
+			kvl_slot_retire(pool, home);
+		else
+			kvl_slot_free(pool, home);
+	} else {
+		kvl_change_extent(r, index, b, 0);
+		kvl_slot_free(pool, home);
+	}
+	if (charged)
+		kvl_region_uncharge(r);
+}
+
+static void zero_folio(struct kvl_pool *pool, struct folio *folio)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1u << pool->page_shift; i++)
+		clear_page(page_address(folio_page(folio, i)));
+	kvl_count(pool, KVL_C_ZEROED);
+}
+
+/*
+ * Gives a hole, a reservation or inline content a slot in memory. -EAGAIN
+ * when no slot is free just now.
+ */
+int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	bool charged = kvl_block_charged(b);
+	struct folio *folio;
+	u64 addr;
+	int err;
+
+	if (!charged) {
+		err = kvl_region_charge(r);
+		if (err)
+			return err;
+	}
+	err = kvl_policy_place(pool, r, &addr);
+	if (err) {
+		if (!charged)
+			kvl_region_uncharge(r);
+		return -EAGAIN;
+	}
+	folio = kvl_addr_folio(pool, addr);
+	zero_folio(pool, folio);
+	if (b->loc & KVLIFT_LOC_INLINE) {
+		memcpy(folio_address(folio), r->inl, r->inl_size);
+		drop_inline(r);
+	}
+	kvl_block_attach(r, index, b, addr);
+	return 0;
+}
+
+/* A failed read is tried again after this. */
+#define RETRY_READ	HZ
+
+/*
+ * One step towards a home in memory. 0: there, still locked. Otherwise the
+ * lock is gone: -EINPROGRESS, the block is being read; -EAGAIN, no slot.
+ */
+static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
+		 enum kvl_why why)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 home = kvl_block_home(b);
+	int err;
+	u64 dst;
+
+	if (kvl_addr_is_memory(home))
+		return 0;
+	if (!home) {
+		err = kvl_block_populate(r, index, b);
+		if (err)
+			kvl_block_unlock(b);
+		return err;
+	}
+	if (b->loc & KVLIFT_LOC_ERROR &&
+	    time_before32((u32)jiffies, b->touched + RETRY_READ)) {
+		kvl_block_unlock(b);
+		return -EIO;
+	}
+	err = kvl_policy_place(pool, r, &dst);
+	if (err) {
+		kvl_block_unlock(b);
+		return -EAGAIN;
+	}
+	return kvl_move_block(r, index, b, dst, why) ?: -EINPROGRESS;
+}
+
+int kvl_block_lock_resident(struct kvl_region *r, u64 index,
+			    struct kvl_block *b, enum kvl_why why,
+			    unsigned int flags)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	int err;
+
+	for (;;) {
+		unsigned int seq = kvl_pool_slot_seq(pool);
+
+		err = kvl_block_lock_killable(b);
+		if (err)
+			return err;
+		if (flags & KVL_RES_IN_SIZE &&
+		    index >= kvl_region_nr_blocks(r)) {
+			kvl_block_unlock(b);
+			return -ENXIO;
+		}
+		err = bring(r, index, b, why);
+		if (err == -EINPROGRESS)
+			err = kvl_block_wait(b);
+		else if (err == -EAGAIN)
+			err = kvl_pool_wait_slot(pool, seq);
+		else
+			return err;
+		if (err)
+			return err;
+	}
+}
+
+/*
+ * Zeroes part of one block, whatever its state. With @cut the pages that lie
+ * wholly inside are unmapped under the same locks, so that no store to them
+ * can come after the zeroing.
+ */
+static int zero_part(struct kvl_region *r, u64 index, u32 from, u32 to,
+		     bool cut)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_block *b = kvl_region_find(r, index);
+	struct folio *folio;
+	int err;
+
+	if (!b || from >= to)
+		return 0;
+	err = kvl_block_lock_killable(b);
+	if (err)
+		return err;
+	if (b->loc & KVLIFT_LOC_INLINE) {
+		if (from < r->inl_size)
+			memset(r->inl + from, 0, min(to, r->inl_size) - from);
+		kvl_block_unlock(b);
+		return 0;
+	}
+	if (!kvl_block_home(b)) {
+		kvl_block_unlock(b);
+		return 0;
+	}
+	if (!kvl_addr_is_memory(kvl_block_home(b))) {
+		kvl_block_unlock(b);
+		err = kvl_block_lock_resident(r, index, b, KVL_WHY_WRITE, 0);
+		if (err)
+			return err;
+	}
+	folio = kvl_region_folio(r, b);
+	if (cut) {
+		/* Waits for a fault that is about to install a page. */
+		folio_lock(folio);
+		unmap_mapping_range(r->inode.i_mapping,
+				    ((loff_t)index << pool->block_shift) +
+				    round_up(from, PAGE_SIZE), to - from, 1);
+	}
+	folio_mark_dirty(folio);
+	memset(folio_address(folio) + from, 0, to - from);
+	if (cut)
+		folio_unlock(folio);
+	kvl_block_unlock(b);
+	return 0;
+}
+
+/* Zeroes what is stored in [@from, @to), within one block or at two ends. */
+int kvl_region_zero(struct kvl_region *r, loff_t from, loff_t to)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u32 mask = pool->block_size - 1;
+	u64 first = from >> pool->block_shift;
+	u64 last = (to - 1) >> pool->block_shift;
+	int err;
+
+	if (from >= to)
+		return 0;
+	if (first == last)
+		return zero_part(r, first, from & mask,
+				 ((to - 1) & mask) + 1, false);
+	err = zero_part(r, first, from & mask, pool->block_size, false);
+	return err ?: zero_part(r, last, 0, ((to - 1) & mask) + 1, false);
+}
+
+static void drop_blocks(struct kvl_region *r, u64 first, u64 last)
+{
+	struct kvl_block *b;
+	u64 i;
+
+	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
+		/*
+		 * Without the lock: whoever fills an empty, unlocked record
+		 * now does so after this call.
+		 */
+		if (kvl_block_empty(b) && !test_bit(KVL_B_LOCK, &b->flags))
+			continue;
+		kvl_block_lock(b);
+		kvl_block_drop(r, i, b);
+		kvl_block_unlock(b);
+		cond_resched();
+	}
+}
+
+/*
+ * Clears what a mapping may have stored behind the end of the file, before
+ * the end moves to @size. Needs i_rwsem.
+ */
+int kvl_region_grow(struct kvl_region *r, loff_t size)
+{
+	loff_t old = i_size_read(&r->inode);
+
+	if (size <= old)
+		return 0;
+	return kvl_region_zero(r, old, min(size, round_up(old, PAGE_SIZE)));
+}
+
+/* Sets the size and drops or clears what is behind it. Needs i_rwsem. */
+int kvl_region_truncate(struct kvl_region *r, loff_t size)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	loff_t old = i_size_read(&r->inode);
+	u64 index = size >> pool->block_shift;
+	u32 part = size & (pool->block_size - 1);
+	int err;
+
+	if (size >= old) {
+		err = kvl_region_grow(r, size);
+		if (!err)
+			kvl_change_size(r, size);
+		return err;
+	}
+	/* Faults read the size under the block's lock: this order matters. */
+	kvl_change_size(r, size);
+	unmap_mapping_range(r->inode.i_mapping, size, 0, 1);
+	if (part) {
+		err = zero_part(r, index, part, pool->block_size, true);
+		if (err) {
+			/* Killed, or unreadable: as if nothing was asked. */
+			kvl_change_size(r, old);
+			return err;
+		}
+		index++;
+	}
+	drop_blocks(r, index, LAST_INDEX);
+	return 0;
+}
+
+/* Makes [@from, @to) read as zeros and frees whole blocks. Needs i_rwsem. */
+int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 first = DIV_ROUND_UP_ULL(from, pool->block_size);
+	u64 end = to >> pool->block_shift;
+	u32 mask = pool->block_size - 1;
+	int err;
+
+	/* Everything behind the end of the file is zero already. */
+	if (to >= i_size_read(&r->inode))
+		end = DIV_ROUND_UP_ULL(to, pool->block_size);
+	if (end < first) /* inside one block */
+		return kvl_region_zero(r, from, to);
+	err = kvl_region_zero(r, from, (loff_t)first << pool->block_shift);
+	if (!err && end == to >> pool->block_shift && to & mask)
+		err = kvl_region_zero(r, (loff_t)end << pool->block_shift, to);
+	if (err || end == first)
+		return err;
+	unmap_mapping_range(r->inode.i_mapping,
+			    (loff_t)first << pool->block_shift,
+			    (loff_t)(end - first) << pool->block_shift, 1);
+	drop_blocks(r, first, end - 1);
+	return 0;
+}
+
+/* How many of the blocks are charged. */
+static u64 count_charged(struct kvl_region *r, u64 first, u64 last)
+{
+	struct kvl_block *b;
+	u64 n = 0;
+	u64 i;
+
+	for (i = first; (b = kvl_region_next(r, &i, last)); i++)
+		n += kvl_block_charged(b);
+	return n;
+}
+
+/*
+ * Charges the holes among the blocks, so that filling them cannot fail for
+ * want of space. -ENOSPC before anything is changed when they do not fit.
+ */
+int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	s64 room = atomic64_read(&pool->capacity) - atomic64_read(&pool->used);
+	u64 i;
+
+	if ((s64)(last - first + 1 - count_charged(r, first, last)) > room) {
+		kvl_count(pool, KVL_C_NOSPACE);
+		return -ENOSPC;
+	}
+	for (i = first; i <= last; i++) {
+		struct kvl_block *b = kvl_region_get(r, i);
+		int err;
+
+		if (!b)
+			return -ENOMEM;
+		if (!kvl_block_empty(b))
+			continue;
+		err = kvl_block_lock_killable(b);
+		if (err)
+			return err;
+		if (kvl_block_empty(b)) {
+			err = kvl_region_charge(r);
+			if (!err)
+				kvl_change_extent(r, i, b,
+						  KVLIFT_LOC_RESERVED);
+		}
+		kvl_block_unlock(b);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Frees everything a region holds; the inode has no user left. */
+void kvl_region_free_blocks(struct kvl_region *r)
+{
+	struct kvl_chunk *c;
+	unsigned long i;
+
+	drop_blocks(r, 0, LAST_INDEX);
+	xa_for_each(&r->chunks, i, c) {
+		kfree(c);
+		atomic64_dec(&kvl_objects.chunks);
+	}
+	xa_destroy(&r->chunks);
+	kvl_table_free(r);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A region: one inode and its array of blocks.
+ *
+ * Lifetime: the inode's. Moves in flight hold the inode, so evict_inode()
+ * finds every block unlocked or held by a system call that is ending.
+ * Locks: blocks have their own lock (block.h); @inl belongs to the lock of
+ * block 0; the table has @table_lock; i_size is written under i_rwsem, before
+ * blocks beyond it are dropped, and read under a block's lock by faults.
+ */
+#ifndef KVL_REGION_H
+#define KVL_REGION_H
+
+#include <linux/fs.h>
+#include <linux/rwsem.h>
+#include <linux/xarray.h>
+
+#include "block.h"
+#include "pool.h"
+
+#define KVL_CHUNK_SHIFT		6
+#define KVL_CHUNK_BLOCKS	(1u << KVL_CHUNK_SHIFT)
+
+/* Words of the location table in one page. */
+#define KVL_TABLE_SHIFT		(PAGE_SHIFT - 3)
+
+struct kvl_chunk {
+	struct kvl_block blocks[KVL_CHUNK_BLOCKS];
+};
+
+/**
+ * struct kvl_region
+ * @id:		never reused; also the inode number
+ * @block0:	the first block, so that a file of one block needs no chunk
+ * @chunks:	the others, never freed before evict_inode()
+ * @nr:		blocks by tier of their home
+ * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
+ * @table:	pages of the mapped location table, by page number
+ * @xattrs:	list of struct kvl_xattr
+ */
+struct kvl_region {
+	struct inode inode;
+	struct kvl_domain *domain;
+	u64 id;
+
+	struct kvl_block block0;
+	struct xarray chunks;
+	atomic64_t nr[KVLIFT_NR_TIERS];
+	atomic64_t nr_reserved;
+	void *inl;
+	u32 inl_size;
+
+	spinlock_t table_lock;	/* words of mapped table pages */
+	bool has_table;
+	struct xarray table;
+
+	struct rw_semaphore xattr_sem;
+	struct list_head xattrs;
+	size_t xattr_bytes;
+};
+
+/* Why a block moves, for traces and policies. */
+enum kvl_why {
+	KVL_WHY_FAULT,
+	KVL_WHY_READ,
+	KVL_WHY_WRITE,
+	KVL_WHY_PREFETCH,
+	KVL_WHY_RECLAIM,
+	KVL_WHY_HINT,
+	KVL_WHY_RESIZE,
+};
+
+static inline struct kvl_region *kvl_region(struct inode *inode)
+{
+	return container_of(inode, struct kvl_region, inode);
+}
+
+static inline struct kvl_pool *kvl_region_pool(struct kvl_region *r)
+{
+	return kvl_sb_pool(r->inode.i_sb);
+}
+
+static inline u64 kvl_region_nr_blocks(struct kvl_region *r)
+{
+	u32 bs = kvl_region_pool(r)->block_size;
+
+	return DIV_ROUND_UP_ULL(i_size_read(&r->inode), bs);
+}
+
+/* region.c */
+void kvl_region_init(struct kvl_region *r);
+void kvl_region_free_blocks(struct kvl_region *r);
+struct kvl_block *kvl_region_find(struct kvl_region *r, u64 index);
+struct kvl_block *kvl_region_get(struct kvl_region *r, u64 index);
+struct kvl_block *kvl_region_next(struct kvl_region *r, u64 *index, u64 last);
+int kvl_region_grow(struct kvl_region *r, loff_t size);
+int kvl_region_truncate(struct kvl_region *r, loff_t size);
+int kvl_region_zero(struct kvl_region *r, loff_t from, loff_t to);
+int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to);
+int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last);
+int kvl_region_charge(struct kvl_region *r);
+void kvl_region_uncharge(struct kvl_region *r);
+struct folio *kvl_region_folio(struct kvl_region *r, struct kvl_block *b);
+
+/* Choke points of every change; a journal hooks in here. */
+void kvl_change_extent(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       u64 loc);
+void kvl_change_size(struct kvl_region *r, loff_t size);
+
+/* All of these need the block's lock. */
+void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      u64 addr);
+void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b);
+int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
+int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b);
+void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b);
+u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
+void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
+
+/* Flags of kvl_block_lock_resident(). */
+#define KVL_RES_IN_SIZE	BIT(0)	/* -ENXIO for a block beyond the file's end */
+
+/*
+ * Returns 0 with the block locked and its home in memory; a hole gets a
+ * zeroed slot. Waits for I/O and for slots without holding the lock. -EINTR
+ * when the task is being killed, -ENOSPC, -EIO.
+ */
+int kvl_block_lock_resident(struct kvl_region *r, u64 index,
+			    struct kvl_block *b, enum kvl_why why,
+			    unsigned int flags);
+
+/* table.c */
+int kvl_table_open(struct file *file);
+void kvl_table_update(struct kvl_region *r, u64 index, struct kvl_block *b);
+void kvl_table_free(struct kvl_region *r);
+
+#endif /* KVL_REGION_H */

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/fs/kvlift/objects			what the module has allocated
+ * /sys/fs/kvlift/<pool>/...			the pool
+ * /sys/fs/kvlift/<pool>/counters		events since mount
+ * /sys/fs/kvlift/<pool>/<tier>/<member>/...	slots
+ */
+#include <linux/fs.h>
+#include <linux/sysfs.h>
+
+#include "policy.h"
+#include "pool.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+struct kvl_objects kvl_objects;
+static struct kobject *root;
+
+static const char *const counter_names[KVL_NR_COUNTERS] = {
+	[KVL_C_FAULTS] = "faults",
+	[KVL_C_FAULT_WAITS] = "fault_waits",
+	[KVL_C_FAULT_WAIT_NS] = "fault_wait_ns",
+	[KVL_C_PROMOTE] = "promote",
+	[KVL_C_PROMOTE_NS] = "promote_ns",
+	[KVL_C_DEMOTE] = "demote",
+	[KVL_C_DEMOTE_NS] = "demote_ns",
+	[KVL_C_DEMOTE_NOIO] = "demote_noio",
+	[KVL_C_REFUSED_PINNED] = "refused_pinned",
+	[KVL_C_REFUSED_BUSY] = "refused_busy",
+	[KVL_C_ABORTED] = "aborted",
+	[KVL_C_READ_BYTES] = "read_bytes",
+	[KVL_C_WRITE_BYTES] = "write_bytes",
+	[KVL_C_IO_ERRORS] = "io_errors",
+	[KVL_C_CSUM_ERRORS] = "csum_errors",
+	[KVL_C_ZEROED] = "zeroed",
+	[KVL_C_TOUCHES] = "touches",
+	[KVL_C_NOSPACE] = "nospace",
+	[KVL_C_RECLAIM_PASSES] = "reclaim_passes",
+	[KVL_C_PREFETCHED] = "prefetched",
+	[KVL_C_PREFETCH_DROPPED] = "prefetch_dropped",
+	[KVL_C_SHADOW_DROPPED] = "shadow_dropped",
+};
+
+static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf,
+			  "pools %d\nregions %d\ninodes %d\nmoves %d\nslots %lld\nchunks %lld\n",
+			  atomic_read(&kvl_objects.pools),
+			  atomic_read(&kvl_objects.regions),
+			  atomic_read(&kvl_objects.inodes),
+			  atomic_read(&kvl_objects.moves),
+			  (s64)atomic64_read(&kvl_objects.slots),
+			  (s64)atomic64_read(&kvl_objects.chunks));
+}
+
+static struct kobj_attribute objects_attr = __ATTR_RO(objects);
+
+static struct kvl_pool *to_pool(struct kobject *kobj)
+{
+	return container_of(kobj, struct kvl_pool, kobj);
+}
+
+static ssize_t block_size_show(struct kobject *kobj,
+			       struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_pool(kobj)->block_size);
+}
+
+static ssize_t capacity_show(struct kobject *kobj,
+			     struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lld\n",
+			  (s64)atomic64_read(&to_pool(kobj)->capacity));
+}
+
+static ssize_t used_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%lld\n",
+			  (s64)atomic64_read(&to_pool(kobj)->used));
+}
+
+static ssize_t inline_used_show(struct kobject *kobj,
+				struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lld\n",
+			  (s64)atomic64_read(&to_pool(kobj)->inline_used));
+}
+
+static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_pool(kobj)->policy->name);
+}
+
+static ssize_t uuid_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%pUb\n", &to_pool(kobj)->uuid);
+}
+
+static ssize_t mapping_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%s\n",
+			  to_pool(kobj)->block_size == PMD_SIZE ? "pmd" :
+								  "pte");
+}
+
+static u64 sum(struct kvl_pool *pool, size_t offset)
+{
+	u64 total = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		total += *(u64 *)((char *)per_cpu_ptr(pool->counters, cpu) +
+				  offset);
+	return total;
+}
+
+static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
+			     char *buf)
+{
+	struct kvl_pool *pool = to_pool(kobj);
+	unsigned int i, j;
+	int len = 0;
+
+	for (i = 0; i < KVL_NR_COUNTERS; i++)
+		len += sysfs_emit_at(buf, len, "%s %llu\n", counter_names[i],
+				     sum(pool,
+					 offsetof(struct kvl_counters, c[i])));
+	for (i = 0; i < KVLIFT_NR_TIERS; i++)
+		for (j = 0; j < KVLIFT_NR_TIERS; j++)
+			if (i != j && kvl_pool_has_tier(pool, i) &&
+			    kvl_pool_has_tier(pool, j))
+				len += sysfs_emit_at(buf, len,
+						     "move_%s_%s %llu\n",
+						     kvl_tier_name(i),
+						     kvl_tier_name(j),
+						     sum(pool, offsetof(struct kvl_counters, moved[i][j])));
+	return len;
+}
+
+#define POOL_ATTR(name) \
+	static struct kobj_attribute pool_##name = __ATTR_RO(name)
+
+POOL_ATTR(block_size);
+POOL_ATTR(capacity);
+POOL_ATTR(used);
+POOL_ATTR(inline_used);
+POOL_ATTR(policy);
+POOL_ATTR(uuid);
+POOL_ATTR(mapping);
+POOL_ATTR(counters);
+
+static struct attribute *pool_attrs[] = {
+	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
+	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
+	&pool_mapping.attr,    &pool_counters.attr, NULL,
+};
+ATTRIBUTE_GROUPS(pool);
+
+static void pool_release(struct kobject *kobj)
+{
+	complete(&to_pool(kobj)->kobj_gone);
+}
+
+static const struct kobj_type pool_type = {
+	.sysfs_ops = &kobj_sysfs_ops,
+	.default_groups = pool_groups,
+	.release = pool_release,
+};
+
+static void tier_release(struct kobject *kobj)
+{
+	complete(&container_of(kobj, struct kvl_tier, kobj)->kobj_gone);
+}
+
+static const struct kobj_type tier_type = {
+	.sysfs_ops = &kobj_sysfs_ops,
+	.release = tier_release,
+};
+
+static struct kvl_member *to_member(struct kobject *kobj)
+{
+	return container_of(kobj, struct kvl_member, kobj);
+}
+
+#define MEMBER_ATTR(name, fmt, value)					\
+static ssize_t name##_show(struct kobject *kobj,			\
+			   struct kobj_attribute *attr, char *buf)	\
+{									\
+	struct kvl_member *m = to_member(kobj);				\
+									\
+	return sysfs_emit(buf, fmt "\n", value);			\
+}									\
+static struct kobj_attribute member_##name = __ATTR_RO(name)
+
+MEMBER_ATTR(asked, "%llu", READ_ONCE(m->asked));
+MEMBER_ATTR(got, "%llu", READ_ONCE(m->got));
+MEMBER_ATTR(free, "%llu", READ_ONCE(m->nfree));
+MEMBER_ATTR(lost, "%llu", READ_ONCE(m->nlost));
+MEMBER_ATTR(shadows, "%lld", (s64)atomic64_read(&m->nshadow));
+MEMBER_ATTR(node, "%d", m->node);
+MEMBER_ATTR(name, "%s", m->name);
+MEMBER_ATTR(filling, "%d", READ_ONCE(m->filling));
+
+static ssize_t member_used_show(struct kobject *kobj,
+				struct kobj_attribute *attr, char *buf)
+{
+	struct kvl_member *m = to_member(kobj);
+	s64 used;
+
+	spin_lock(&m->lock);
+	used = m->got - m->nfree - m->nlost - atomic64_read(&m->nshadow);
+	spin_unlock(&m->lock);
+	return sysfs_emit(buf, "%lld\n", max(used, 0LL));
+}
+
+static struct kobj_attribute member_used =
+	__ATTR(used, 0444, member_used_show, NULL);
+
+static struct attribute *member_attrs[] = {
+	&member_asked.attr,   &member_got.attr,	    &member_free.attr,
+	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
+	&member_name.attr,    &member_used.attr,    &member_filling.attr,
+	NULL,
+};
+ATTRIBUTE_GROUPS(member);
+
+static void member_release(struct kobject *kobj)
+{
+	complete(&to_member(kobj)->kobj_gone);
+}
+
+static const struct kobj_type member_type = {
+	.sysfs_ops = &kobj_sysfs_ops,
+	.default_groups = member_groups,
+	.release = member_release,
+};
+
+/* Takes an object out of sysfs and waits until nobody looks at it. */
+static void remove(struct kobject *kobj, struct completion *gone)
+{
+	if (!kobj->state_initialized)
+		return;
+	kobject_del(kobj);
+	kobject_put(kobj);
+	wait_for_completion(gone);
+}
+
+static int add_tier(struct kvl_pool *pool, struct kvl_tier *t)
+{
+	unsigned int i;
+	int err;
+
+	init_completion(&t->kobj_gone);
+	err = kobject_init_and_add(&t->kobj, &tier_type, &pool->kobj, "%s",
+				   kvl_tier_name(t->id));
+	for (i = 0; !err && i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+
+		init_completion(&m->kobj_gone);
+		err = kobject_init_and_add(&m->kobj, &member_type, &t->kobj,
+					   "%u", m->id);
+	}
+	return err;
+}
+
+int kvl_stats_add_pool(struct kvl_pool *pool)
+{
+	unsigned int id;
+	int err;
+
+	init_completion(&pool->kobj_gone);
+	err = kobject_init_and_add(&pool->kobj, &pool_type, root, "%u",
+				   pool->id);
+	for (id = 0; !err && id < KVLIFT_NR_TIERS; id++)
+		if (kvl_pool_has_tier(pool, id))
+			err = add_tier(pool, &pool->tiers[id]);
+	return err;
+}
+
+void kvl_stats_remove_pool(struct kvl_pool *pool)
+{
+	unsigned int id, i;
+
+	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
+		struct kvl_tier *t = &pool->tiers[id];
+
+		for (i = 0; i < t->nr_members; i++)
+			remove(&t->members[i]->kobj, &t->members[i]->kobj_gone);
+		remove(&t->kobj, &t->kobj_gone);
+	}
+	remove(&pool->kobj, &pool->kobj_gone);
+}
+
+int kvl_stats_init(void)
+{
+	int err;
+
+	root = kobject_create_and_add("kvlift", fs_kobj);
+	if (!root)
+		return -ENOMEM;
+	err = sysfs_create_file(root, &objects_attr.attr);
+	if (err)
+		kobject_put(root);
+	return err;
+}
+
+void kvl_stats_exit(void)
+{
+	kobject_put(root);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Counters of a pool and of the module, and their place in sysfs. */
+#ifndef KVL_STATS_H
+#define KVL_STATS_H
+
+#include <linux/atomic.h>
+#include <linux/kvlift.h>
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+struct kvl_member;
+struct kvl_pool;
+struct kvl_tier;
+
+/* Counts since mount; those that end in _NS are nanoseconds. */
+enum kvl_counter {
+	KVL_C_FAULTS,		/* page faults */
+	KVL_C_FAULT_WAITS,	/* faults that waited for a slot or for I/O */
+	KVL_C_FAULT_WAIT_NS,
+	KVL_C_PROMOTE,		/* blocks moved to a faster tier */
+	KVL_C_PROMOTE_NS,
+	KVL_C_DEMOTE,		/* blocks moved to a slower tier */
+	KVL_C_DEMOTE_NS,
+	KVL_C_DEMOTE_NOIO,	/* of these, without a copy: the shadow was good */
+	KVL_C_REFUSED_PINNED,	/* not moved: somebody holds a reference */
+	KVL_C_REFUSED_BUSY,	/* not moved: block or folio was locked */
+	KVL_C_ABORTED,		/* moves undone after an error */
+	KVL_C_READ_BYTES,	/* from devices */
+	KVL_C_WRITE_BYTES,
+	KVL_C_IO_ERRORS,
+	KVL_C_CSUM_ERRORS,
+	KVL_C_ZEROED,		/* slots zeroed for a new block */
+	KVL_C_TOUCHES,		/* touches by ioctl */
+	KVL_C_NOSPACE,		/* requests that found every tier full */
+	KVL_C_RECLAIM_PASSES,
+	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */
+	KVL_C_PREFETCH_DROPPED,	/* requests given up: no slot in time */
+	KVL_C_SHADOW_DROPPED,	/* shadows given up for space */
+	KVL_NR_COUNTERS,
+};
+
+struct kvl_counters {
+	u64 c[KVL_NR_COUNTERS];
+	u64 moved[KVLIFT_NR_TIERS][KVLIFT_NR_TIERS];
+};
+
+#define kvl_count(pool, what)		this_cpu_inc((pool)->counters->c[what])
+#define kvl_count_add(pool, what, n)	\
+	this_cpu_add((pool)->counters->c[what], n)
+#define kvl_count_move(pool, from, to)	\
+	this_cpu_inc((pool)->counters->moved[from][to])
+
+/* What the module has allocated, all zero when nothing is mounted. */
+struct kvl_objects {
+	atomic_t pools;
+	atomic_t regions;
+	atomic_t inodes;
+	atomic_t moves;
+	atomic64_t slots;
+	atomic64_t chunks;
+};
+
+extern struct kvl_objects kvl_objects;
+
+int kvl_stats_init(void);
+void kvl_stats_exit(void);
+int kvl_stats_add_pool(struct kvl_pool *pool);
+void kvl_stats_remove_pool(struct kvl_pool *pool);
+
+#endif /* KVL_STATS_H */

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What is common to all back ends: slots, capacity, waiting for slots. */
+#include <crypto/hash.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/psi.h>
+#include <linux/sched/signal.h>
+
+#include "move.h"
+#include "pool.h"
+#include "region.h"
+
+static const char *const tier_names[KVLIFT_NR_TIERS] = {
+	[KVLIFT_TIER_GPU] = "gpu",
+	[KVLIFT_TIER_DRAM] = "dram",
+	[KVLIFT_TIER_CXL] = "cxl",
+	[KVLIFT_TIER_NVME] = "nvme",
+};
+
+const char *kvl_tier_name(unsigned int id)
+{
+	return tier_names[id];
+}
+
+void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
+{
+	t->pool = pool;
+	t->id = id;
+	atomic64_set(&t->nfree, 0);
+	atomic_set(&t->leaving, 0);
+	spin_lock_init(&t->lru_lock);
+	INIT_LIST_HEAD(&t->lru);
+	INIT_DELAYED_WORK(&t->reclaim, kvl_reclaim_work);
+}
+
+void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m)
+{
+	m->tier = t;
+	t->members[t->nr_members++] = m;
+}
+
+void kvl_tier_destroy(struct kvl_tier *t)
+{
+	while (t->nr_members) {
+		struct kvl_member *m = t->members[--t->nr_members];
+
+		m->ops->drain(m);
+		m->ops->destroy(m);
+	}
+}
+
+/* The next slower tier there is, or NULL. */
+struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id)
+{
+	while (++id < KVLIFT_NR_TIERS)
+		if (kvl_pool_has_tier(pool, id))
+			return &pool->tiers[id];
+	return NULL;
+}
+
+/* Slots by which the members exceed their budgets. */
+u64 kvl_tier_surplus(struct kvl_tier *t)
+{
+	u64 sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+
+		if (READ_ONCE(m->got) > READ_ONCE(m->asked))
+			sum += READ_ONCE(m->got) - READ_ONCE(m->asked);
+	}
+	return sum;
+}
+
+struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr)
+{
+	return pool->tiers[kvl_addr_tier(addr)]
+		.members[kvlift_loc_member(addr)];
+}
+
+bool kvl_addr_is_memory(u64 addr)
+{
+	return addr && (kvl_addr_tier(addr) == KVLIFT_TIER_DRAM ||
+			kvl_addr_tier(addr) == KVLIFT_TIER_CXL);
+}
+
+struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_member *m = kvl_addr_member(pool, addr);
+
+	return m->ops->folio(m, kvlift_loc_slot(addr));
+}
+
+static int member_alloc(struct kvl_tier *t, struct kvl_member *m, u64 *addr)
+{
+	u32 slot;
+	int err;
+
+	if (READ_ONCE(m->dead))
+		return -ENOSPC;
+	err = m->ops->alloc(m, &slot);
+	if (err)
+		return err;
+	atomic64_dec(&t->nfree);
+	*addr = kvl_addr(t->id, m->id, slot);
+	return 0;
+}
+
+int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++)
+		if (t->members[i]->node == node &&
+		    !member_alloc(t, t->members[i], addr))
+			return 0;
+	for (i = 0; i < t->nr_members; i++)
+		if (!member_alloc(t, t->members[i], addr))
+			return 0;
+	return -ENOSPC;
+}
+
+void kvl_slot_free(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_member *m = kvl_addr_member(pool, addr);
+
+	m->ops->free(m, kvlift_loc_slot(addr));
+	kvl_pool_slot_freed(pool);
+}
+
+void kvl_slot_retire(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_member *m = kvl_addr_member(pool, addr);
+
+	m->ops->retire(m, kvlift_loc_slot(addr));
+}
+
+/*
+ * Copies between CPU-addressable slots are done here; for the others the
+ * back end that is not addressable knows how.
+ */
+void kvl_copy_submit(struct kvl_copy *copy)
+{
+	struct kvl_member *src = kvl_addr_member(copy->pool, copy->src);
+	struct kvl_member *dst = kvl_addr_member(copy->pool, copy->dst);
+
+	if (!(src->ops->caps & KVL_CAP_CPU))
+		src->ops->submit(copy);
+	else
+		dst->ops->submit(copy);
+}
+
+/* Free slots that movement needs; too many would waste a small tier. */
+static void set_watermarks(struct kvl_tier *t, u64 slots)
+{
+	struct kvl_pool *pool = t->pool;
+	u64 max = slots / 4;
+
+	if (!kvl_tier_below(pool, t->id) || !slots) {
+		t->low = 0;
+		t->high = 0;
+		return;
+	}
+	t->high = clamp(slots * pool->opts.high / 100, min(4, max), max);
+	t->low = clamp(slots * pool->opts.low / 100, min(2, max), t->high);
+}
+
+void kvl_pool_resized(struct kvl_pool *pool)
+{
+	s64 capacity = 0;
+	unsigned int id, i;
+
+	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
+		struct kvl_tier *t = &pool->tiers[id];
+		u64 slots = 0;
+
+		for (i = 0; i < t->nr_members; i++) {
+			struct kvl_member *m = t->members[i];
+
+			spin_lock(&m->lock);
+			/* What is still coming counts: users can wait. */
+			if (m->filling)
+				slots += m->asked;
+			else
+				slots += min(m->asked, m->got - m->nlost);
+			spin_unlock(&m->lock);
+		}
+		set_watermarks(t, slots);
+		capacity += slots - t->high;
+	}
+	atomic64_set(&pool->capacity, capacity);
+}
+
+int kvl_pool_charge(struct kvl_pool *pool, u64 blocks)
+{
+	if (atomic64_add_return(blocks, &pool->used) <=
+	    atomic64_read(&pool->capacity))
+		return 0;
+	atomic64_sub(blocks, &pool->used);
+	kvl_count(pool, KVL_C_NOSPACE);
+	return -ENOSPC;
+}
+
+void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks)
+{
+	atomic64_sub(blocks, &pool->used);
+}
+
+void kvl_pool_slot_freed(struct kvl_pool *pool)
+{
+	/* Lost increments are harmless: any change wakes. */
+	smp_store_release(&pool->slot_seq, pool->slot_seq + 1);
+	/* Pairs with the barrier of wait_event: sequence, then waiters. */
+	if (wq_has_sleeper(&pool->slot_wait))
+		wake_up_all(&pool->slot_wait);
+}
+
+/* No slot became free for this long: give up. */
+#define SLOT_TIMEOUT	(5 * HZ)
+
+static bool tier_stuck(struct kvl_tier *t)
+{
+	unsigned int i;
+
+	if (atomic64_read(&t->nfree))
+		return false;
+	if (kvl_tier_below(t->pool, t->id))
+		return READ_ONCE(t->stalls) >= SLOT_TIMEOUT / KVL_RECLAIM_RETRY;
+	for (i = 0; i < t->nr_members; i++)
+		if (READ_ONCE(t->members[i]->filling))
+			return false;
+	return true;
+}
+
+/* True when no memory slot is free and none will be soon. */
+bool kvl_pool_stuck(struct kvl_pool *pool)
+{
+	unsigned int id;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		if (kvl_pool_has_tier(pool, id) &&
+		    !tier_stuck(&pool->tiers[id]))
+			return false;
+	return true;
+}
+
+/*
+ * Waits until a slot has become free since @seq was read. -EINTR when the
+ * task is being killed, -ENOSPC when nothing moves for SLOT_TIMEOUT.
+ */
+int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
+{
+	unsigned long pflags;
+	unsigned int id;
+	long left;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		if (kvl_pool_has_tier(pool, id))
+			kvl_reclaim_kick(&pool->tiers[id]);
+	psi_memstall_enter(&pflags);
+	left = wait_event_killable_timeout(pool->slot_wait,
+					   kvl_pool_slot_seq(pool) != seq,
+					   SLOT_TIMEOUT);
+	psi_memstall_leave(&pflags);
+	if (left < 0)
+		return -EINTR;
+	if (left)
+		return 0;
+	kvl_count(pool, KVL_C_NOSPACE);
+	return -ENOSPC;
+}
+
+/* CRC32C (Castagnoli), seed ~0, inverted at the end. */
+u32 kvl_pool_crc(struct kvl_pool *pool, const void *data, size_t len)
+{
+	__le32 crc = 0;
+
+	/* Cannot fail: no key, no allocation. */
+	crypto_shash_tfm_digest(pool->crc, data, len, (u8 *)&crc);
+	return le32_to_cpu(crc);
+}

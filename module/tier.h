@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tiers, members and slots. A tier is a class of memory; its members are
+ * NUMA nodes or devices; a slot is a block-sized piece of a member.
+ *
+ * A back end is one struct kvl_tier_ops and one file. It hands out slots and
+ * copies between its slots and CPU-addressable ones; who decides what goes
+ * where is above it.
+ *
+ * Lifetime: members live from mount to the end of kill_sb.
+ * Locks: member->lock protects the member's counters and free slots,
+ * tier->lru_lock the order of the tier's slots.
+ */
+#ifndef KVL_TIER_H
+#define KVL_TIER_H
+
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/kobject.h>
+#include <linux/kvlift.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+struct folio;
+struct fs_context;
+struct kvl_member;
+struct kvl_pool;
+struct kvl_region;
+struct kvl_tier;
+
+/**
+ * struct kvl_copy - one block to copy between two slots
+ * @pool:	the pool
+ * @src:	address of the source slot
+ * @dst:	address of the destination slot
+ * @csum:	CRC32C of the content, for a copy to a KVL_CAP_CSUM tier
+ * @error:	result, valid in @done
+ * @t_done:	ktime in ns at which the data had arrived
+ * @done:	called exactly once, from any context, maybe before submit returns
+ */
+struct kvl_copy {
+	struct kvl_pool *pool;
+	u64 src;
+	u64 dst;
+	u32 csum;
+	int error;
+	u64 t_done;
+	void (*done)(struct kvl_copy *copy);
+};
+
+/* Capability bits of a back end. */
+#define KVL_CAP_CPU	BIT(0)	/* slots are folios the CPU can address */
+#define KVL_CAP_CSUM	BIT(1)	/* content is checksummed below memory */
+#define KVL_CAP_MOVER	BIT(2)	/* user space copies */
+#define KVL_CAP_DISCARD	BIT(3)	/* freed slots can be discarded */
+
+/**
+ * struct kvl_tier_ops - a back end
+ * @name:	for messages
+ * @caps:	KVL_CAP_*
+ * @alloc:	takes a free slot; -ENOSPC when there is none. Never sleeps. The
+ *		slot's folio, if it has one, is frozen (no references).
+ * @free:	gives a slot back; a folio must be frozen. Never sleeps.
+ * @retire:	takes a slot out of use for good (failed, or still pinned with
+ *		one reference of ours); it counts as lost
+ * @folio:	the folio of a slot in use (KVL_CAP_CPU)
+ * @submit:	starts a copy of which one side is a slot of this back end
+ * @cancel:	tries to stop a submitted copy; true when @done will be called
+ *		with -ECANCELED. NULL: copies cannot be cancelled.
+ * @drain:	returns when no copy is in flight
+ * @resize:	sets the budget in slots; grows in the background, shrinks as
+ *		slots become free
+ * @check_resize: 0 or an error with a message in @fc
+ * @destroy:	frees everything; all slots are free
+ */
+struct kvl_tier_ops {
+	const char *name;
+	unsigned int caps;
+	int (*alloc)(struct kvl_member *m, u32 *slot);
+	void (*free)(struct kvl_member *m, u32 slot);
+	void (*retire)(struct kvl_member *m, u32 slot);
+	struct folio *(*folio)(struct kvl_member *m, u32 slot);
+	void (*submit)(struct kvl_copy *copy);
+	bool (*cancel)(struct kvl_copy *copy);
+	void (*drain)(struct kvl_member *m);
+	int (*check_resize)(struct kvl_member *m, struct fs_context *fc,
+			    u64 asked);
+	void (*resize)(struct kvl_member *m, u64 asked);
+	void (*destroy)(struct kvl_member *m);
+};
+
+/**
+ * struct kvl_member - a node or a device
+ * @asked:	budget in slots
+ * @got:	slots there are, free or not
+ * @nfree:	free ones
+ * @nlost:	slots out of use: pinned by somebody else, or failed
+ * @nshadow:	slots that hold a shadow
+ * @filling:	slots are still being acquired in the background
+ * @dead:	the device is gone: nothing new goes there
+ */
+struct kvl_member {
+	struct kvl_tier *tier;
+	const struct kvl_tier_ops *ops;
+	unsigned int id;
+	int node;
+	char name[64];
+	spinlock_t lock;	/* counters, and the free slots */
+	u64 asked;
+	u64 got;
+	u64 nfree;
+	u64 nlost;
+	atomic64_t nshadow;
+	bool filling;
+	bool dead;
+	struct kobject kobj;
+	struct completion kobj_gone;
+};
+
+/**
+ * struct kvl_tier - a class of memory of one pool
+ * @nfree:	free slots of all members
+ * @low:	below this many free slots the reclaim worker starts
+ * @high:	and stops at this many
+ * @leaving:	blocks on their way out of the tier
+ * @lru:	slots in use, most recently touched first (memory tiers)
+ * @stalls:	reclaim passes in a row that moved nothing though they had to
+ */
+struct kvl_tier {
+	struct kvl_pool *pool;
+	unsigned int id;
+	unsigned int nr_members;
+	struct kvl_member *members[KVLIFT_MAX_MEMBERS];
+	atomic64_t nfree;
+	u64 low;
+	u64 high;
+	atomic_t leaving;
+	spinlock_t lru_lock;	/* lru, and kvl_slot.lru of its slots */
+	struct list_head lru;
+	unsigned int stalls;
+	struct delayed_work reclaim;
+	struct kobject kobj;
+	struct completion kobj_gone;
+};
+
+/**
+ * struct kvl_slot - a slot of a memory tier
+ * @folio:	the memory; NULL for a slot number not in use
+ * @region:	owner of the block that lives here, NULL when free; set and
+ *		cleared under the block's lock and lru_lock
+ * @index:	block within @region
+ * @lru:	in tier->lru when in use, else in a list of the member
+ * @addr:	of this slot
+ * @window:	window group, 0 for none
+ * @pins:	references that are explained by a window's registration
+ */
+struct kvl_slot {
+	struct folio *folio;
+	struct kvl_region *region;
+	u64 index;
+	struct list_head lru;
+	u64 addr;
+	u16 window;
+	u16 pins;
+};
+
+static inline unsigned int kvl_addr_tier(u64 addr)
+{
+	return kvlift_loc_tier(addr);
+}
+
+struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
+bool kvl_addr_is_memory(u64 addr);
+struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr);
+
+void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id);
+void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m);
+void kvl_tier_destroy(struct kvl_tier *t);
+const char *kvl_tier_name(unsigned int id);
+struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id);
+u64 kvl_tier_surplus(struct kvl_tier *t);
+
+/* One slot of a tier, near @node when it has a choice. -ENOSPC. */
+int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr);
+void kvl_slot_free(struct kvl_pool *pool, u64 addr);
+void kvl_slot_retire(struct kvl_pool *pool, u64 addr);
+
+/* Starts a copy between any two slots. */
+void kvl_copy_submit(struct kvl_copy *copy);
+
+/* Recomputes watermarks and capacity after a member has changed. */
+void kvl_pool_resized(struct kvl_pool *pool);
+
+/* tier_mem.c */
+struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
+				  unsigned int tier, int node, u64 bytes);
+struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
+int kvl_mem_wait_filled(struct kvl_member *m);
+
+/* tier_bdev.c */
+struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
+				   struct fs_context *fc, const char *path,
+				   u64 bytes);
+int kvl_bdev_check_set(struct kvl_pool *pool, struct fs_context *fc);
+const char *kvl_bdev_path(struct kvl_member *m);
+int kvl_bdev_claim(struct kvl_pool *pool, struct fs_context *fc);
+
+#endif /* KVL_TIER_H */

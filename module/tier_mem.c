@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory of a NUMA node: compound folios that the module owns.
+ *
+ * A free slot's folio is frozen (no references), as in hugetlbfs: nobody can
+ * get hold of it by accident, and a freeze that fails is the test that
+ * somebody still has it. A slot whose block was dropped while somebody held
+ * its folio waits in @lost until that reference is gone.
+ *
+ * Folios are not movable: a long-term pin on a movable folio never ends.
+ */
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+
+#include "move.h"
+#include "msg.h"
+#include "pool.h"
+#include "trace.h"
+
+#define SEG_SHIFT	10
+#define SEG_SLOTS	(1u << SEG_SHIFT)
+
+/* Lost slots are looked at again after this. */
+#define LOST_RETRY	(HZ / 4)
+
+/**
+ * struct kvl_mem - a node's share of a tier
+ * @m:		what the layers above see
+ * @pool:	the pool
+ * @segs:	slot descriptors by number, in segments that never move
+ * @nr_segs:	size of @segs
+ * @nr_ids:	slot numbers handed out so far
+ * @free:	frozen folios
+ * @empty:	slot numbers without a folio
+ * @lost:	folios somebody else still holds
+ * @fill:	acquires or gives back until got == asked
+ * @filled:	completed when @fill has done what it can
+ * @recheck:	looks at @lost again
+ */
+struct kvl_mem {
+	struct kvl_member m;
+	struct kvl_pool *pool;
+	struct kvl_slot **segs;
+	u32 nr_segs;
+	u32 nr_ids;
+	struct list_head free;
+	struct list_head empty;
+	struct list_head lost;
+	struct work_struct fill;
+	struct completion filled;
+	struct delayed_work recheck;
+};
+
+static struct kvl_mem *to_mem(struct kvl_member *m)
+{
+	return container_of(m, struct kvl_mem, m);
+}
+
+static struct kvl_slot *slot(struct kvl_mem *mem, u32 id)
+{
+	return &mem->segs[id >> SEG_SHIFT][id & (SEG_SLOTS - 1)];
+}
+
+struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr)
+{
+	return slot(to_mem(kvl_addr_member(pool, addr)),
+		    kvlift_loc_slot(addr));
+}
+
+static struct folio *mem_folio(struct kvl_member *m, u32 id)
+{
+	return slot(to_mem(m), id)->folio;
+}
+
+static int mem_alloc(struct kvl_member *m, u32 *id)
+{
+	struct kvl_mem *mem = to_mem(m);
+	struct kvl_slot *s;
+
+	spin_lock(&m->lock);
+	s = list_first_entry_or_null(&mem->free, struct kvl_slot, lru);
+	if (s) {
+		list_del_init(&s->lru);
+		m->nfree--;
+	}
+	spin_unlock(&m->lock);
+	if (!s)
+		return -ENOSPC;
+	*id = kvlift_loc_slot(s->addr);
+	return 0;
+}
+
+static void mem_free(struct kvl_member *m, u32 id)
+{
+	struct kvl_mem *mem = to_mem(m);
+	struct kvl_slot *s = slot(mem, id);
+	bool surplus;
+
+	folio_clear_dirty(s->folio);
+	folio_clear_referenced(s->folio);
+	spin_lock(&m->lock);
+	list_add(&s->lru, &mem->free);
+	m->nfree++;
+	surplus = m->got > m->asked;
+	spin_unlock(&m->lock);
+	atomic64_inc(&m->tier->nfree);
+	if (surplus)
+		queue_work(mem->pool->wq, &mem->fill);
+}
+
+static void mem_retire(struct kvl_member *m, u32 id)
+{
+	struct kvl_mem *mem = to_mem(m);
+
+	spin_lock(&m->lock);
+	list_add_tail(&slot(mem, id)->lru, &mem->lost);
+	m->nlost++;
+	spin_unlock(&m->lock);
+	kvl_pool_resized(mem->pool);
+	queue_delayed_work(mem->pool->wq, &mem->recheck, LOST_RETRY);
+}
+
+static void recheck_lost(struct work_struct *work)
+{
+	struct kvl_mem *mem = container_of(to_delayed_work(work),
+					   struct kvl_mem, recheck);
+	struct kvl_member *m = &mem->m;
+	struct kvl_slot *s, *tmp;
+	LIST_HEAD(back);
+	bool more;
+
+	spin_lock(&m->lock);
+	list_for_each_entry_safe(s, tmp, &mem->lost, lru) {
+		if (!folio_ref_freeze(s->folio, 1 + s->pins))
+			continue;
+		list_move(&s->lru, &back);
+		m->nlost--;
+	}
+	more = !list_empty(&mem->lost);
+	spin_unlock(&m->lock);
+	list_for_each_entry_safe(s, tmp, &back, lru) {
+		list_del_init(&s->lru);
+		kvl_slot_free(mem->pool, s->addr);
+	}
+	kvl_pool_resized(mem->pool);
+	if (more)
+		queue_delayed_work(mem->pool->wq, &mem->recheck, LOST_RETRY);
+}
+
+static void mem_submit(struct kvl_copy *copy)
+{
+	struct folio *src = kvl_addr_folio(copy->pool, copy->src);
+	struct folio *dst = kvl_addr_folio(copy->pool, copy->dst);
+
+	copy->error = folio_mc_copy(dst, src) ? -EIO : 0;
+	copy->t_done = ktime_get_ns();
+	copy->done(copy);
+}
+
+static void mem_drain(struct kvl_member *m)
+{
+	struct kvl_mem *mem = to_mem(m);
+
+	/* Copies are done when submit returns; what is left is the filling. */
+	cancel_work_sync(&mem->fill);
+	cancel_delayed_work_sync(&mem->recheck);
+}
+
+static u64 kernel_zone_pages(int node)
+{
+	u64 pages = 0;
+	int i;
+
+	for (i = 0; i < ZONE_MOVABLE; i++)
+		pages += zone_managed_pages(&NODE_DATA(node)->node_zones[i]);
+	return pages;
+}
+
+/*
+ * A pool must not eat the memory that the machine itself runs on; the node
+ * of a CXL device has no such duty.
+ */
+static bool may_take(int node)
+{
+	u64 keep = max(totalram_pages() / 16, (32UL << 20) >> PAGE_SHIFT);
+
+	return !node_state(node, N_CPU) || si_mem_available() > (long)keep;
+}
+
+/* A slot number to put a folio in. NULL: no memory, or no number left. */
+static struct kvl_slot *take_id(struct kvl_mem *mem)
+{
+	struct kvl_slot *s;
+	u32 id;
+
+	spin_lock(&mem->m.lock);
+	s = list_first_entry_or_null(&mem->empty, struct kvl_slot, lru);
+	if (s)
+		list_del_init(&s->lru);
+	spin_unlock(&mem->m.lock);
+	if (s)
+		return s;
+	id = mem->nr_ids;
+	if (id >> SEG_SHIFT >= mem->nr_segs)
+		return NULL;
+	if (!(id & (SEG_SLOTS - 1))) {
+		s = kvcalloc(SEG_SLOTS, sizeof(*s), GFP_KERNEL);
+		if (!s)
+			return NULL;
+		mem->segs[id >> SEG_SHIFT] = s;
+	}
+	mem->nr_ids++;
+	s = slot(mem, id);
+	INIT_LIST_HEAD(&s->lru);
+	s->addr = kvl_addr(mem->m.tier->id, mem->m.id, id);
+	return s;
+}
+
+static bool grow_by_one(struct kvl_mem *mem)
+{
+	struct kvl_member *m = &mem->m;
+	struct folio *folio;
+	struct kvl_slot *s;
+	gfp_t gfp = GFP_HIGHUSER | __GFP_THISNODE | __GFP_NOWARN |
+		    __GFP_RETRY_MAYFAIL;
+
+	if (!may_take(m->node))
+		return false;
+	s = take_id(mem);
+	if (!s)
+		return false;
+	folio = __folio_alloc_node(gfp, mem->pool->page_shift, m->node);
+	if (folio && WARN_ON_ONCE(!folio_ref_freeze(folio, 1))) {
+		folio_put(folio);
+		folio = NULL;
+	}
+	spin_lock(&m->lock);
+	if (folio) {
+		s->folio = folio;
+		list_add_tail(&s->lru, &mem->free);
+		m->nfree++;
+		m->got++;
+	} else {
+		list_add(&s->lru, &mem->empty);
+	}
+	spin_unlock(&m->lock);
+	if (!folio)
+		return false;
+	atomic64_inc(&m->tier->nfree);
+	atomic64_inc(&kvl_objects.slots);
+	kvl_pool_slot_freed(mem->pool);
+	return true;
+}
+
+static void release_folio(struct folio *folio)
+{
+	folio->mapping = NULL;
+	folio_put(folio);
+	atomic64_dec(&kvl_objects.slots);
+}
+
+/* Gives one free slot back to the kernel. */
+static bool shrink_by_one(struct kvl_mem *mem)
+{
+	struct kvl_member *m = &mem->m;
+	struct folio *folio = NULL;
+	struct kvl_slot *s;
+
+	spin_lock(&m->lock);
+	s = list_first_entry_or_null(&mem->free, struct kvl_slot, lru);
+	if (s) {
+		folio = s->folio;
+		s->folio = NULL;
+		list_move(&s->lru, &mem->empty);
+		m->nfree--;
+		m->got--;
+	}
+	spin_unlock(&m->lock);
+	if (!folio)
+		return false;
+	atomic64_dec(&m->tier->nfree);
+	folio_ref_unfreeze(folio, 1);
+	release_folio(folio);
+	return true;
+}
+
+static void fill(struct work_struct *work)
+{
+	struct kvl_mem *mem = container_of(work, struct kvl_mem, fill);
+	struct kvl_member *m = &mem->m;
+
+	while (!READ_ONCE(mem->pool->stopping)) {
+		u64 got = READ_ONCE(m->got), asked = READ_ONCE(m->asked);
+
+		if (got == asked)
+			break;
+		if (got < asked ? !grow_by_one(mem) : !shrink_by_one(mem))
+			break;
+		cond_resched();
+	}
+	spin_lock(&m->lock);
+	m->filling = false;
+	spin_unlock(&m->lock);
+	kvl_pool_resized(mem->pool);
+	if (READ_ONCE(m->got) < READ_ONCE(m->asked) &&
+	    !READ_ONCE(mem->pool->stopping))
+		pr_warn_ratelimited("pool %u: %s got %llu of %llu slots: no more contiguous memory of %u KiB\n",
+				    mem->pool->id, m->name, m->got, m->asked,
+				    mem->pool->block_size >> 10);
+	if (kvl_tier_surplus(m->tier))
+		kvl_reclaim_kick(m->tier);
+	complete_all(&mem->filled);
+}
+
+static int mem_check_resize(struct kvl_member *m, struct fs_context *fc,
+			    u64 asked)
+{
+	struct kvl_mem *mem = to_mem(m);
+	u64 max = kernel_zone_pages(m->node) >> mem->pool->page_shift;
+
+	if (asked > max)
+		return kvl_msg(fc, -ENOMEM,
+			       "%s=: node %d has %llu MiB that the kernel can use, less than the %llu MiB asked for",
+			       kvl_tier_name(m->tier->id), m->node,
+			       max << mem->pool->block_shift >> 20,
+			       asked << mem->pool->block_shift >> 20);
+	return 0;
+}
+
+static void mem_resize(struct kvl_member *m, u64 asked)
+{
+	struct kvl_mem *mem = to_mem(m);
+
+	reinit_completion(&mem->filled);
+	spin_lock(&m->lock);
+	m->asked = asked;
+	m->filling = asked > m->got;
+	spin_unlock(&m->lock);
+	kvl_pool_resized(mem->pool);
+	queue_work(mem->pool->wq, &mem->fill);
+}
+
+/* 0 when the budget was met, 1 when not, or -EINTR. */
+int kvl_mem_wait_filled(struct kvl_member *m)
+{
+	if (wait_for_completion_killable(&to_mem(m)->filled))
+		return -EINTR;
+	return READ_ONCE(m->got) < READ_ONCE(m->asked);
+}
+
+static void mem_destroy(struct kvl_member *m)
+{
+	struct kvl_mem *mem = to_mem(m);
+	struct kvl_slot *s;
+	u32 i;
+
+	while (shrink_by_one(mem))
+		cond_resched();
+	/* Whoever still holds these frees them. */
+	list_for_each_entry(s, &mem->lost, lru) {
+		release_folio(s->folio);
+		m->got--;
+	}
+	WARN_ON_ONCE(m->got);
+	for (i = 0; i < mem->nr_segs; i++)
+		kvfree(mem->segs[i]);
+	kvfree(mem->segs);
+	kfree(mem);
+}
+
+static const struct kvl_tier_ops mem_ops = {
+	.name = "memory",
+	.caps = KVL_CAP_CPU,
+	.alloc = mem_alloc,
+	.free = mem_free,
+	.retire = mem_retire,
+	.folio = mem_folio,
+	.submit = mem_submit,
+	.drain = mem_drain,
+	.check_resize = mem_check_resize,
+	.resize = mem_resize,
+	.destroy = mem_destroy,
+};
+
+/*
+ * Memory of @node for a tier; the slots come in the background. ERR_PTR with
+ * a message in @fc.
+ */
+struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
+				  unsigned int tier, int node, u64 bytes)
+{
+	const char *name = kvl_tier_name(tier);
+	struct kvl_tier *t = &pool->tiers[tier];
+	struct kvl_mem *mem;
+	u64 max;
+	int err;
+
+	if (node < 0 || node >= MAX_NUMNODES || !node_online(node) ||
+	    !NODE_DATA(node)->node_present_pages) {
+		kvl_msg(fc, 0, "%s=: there is no node %d with memory; see /sys/devices/system/node/has_memory",
+			name, node);
+		return ERR_PTR(-EINVAL);
+	}
+	if (!kernel_zone_pages(node)) {
+		kvl_msg(fc, 0, "%s=: all memory of node %d is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
+			name, node);
+		return ERR_PTR(-EINVAL);
+	}
+	if (bytes < pool->block_size) {
+		kvl_msg(fc, 0, "%s=: %llu bytes is less than one block of %u KiB",
+			name, bytes, pool->block_size >> 10);
+		return ERR_PTR(-EINVAL);
+	}
+	mem = kzalloc(sizeof(*mem), GFP_KERNEL);
+	if (!mem)
+		return ERR_PTR(-ENOMEM);
+	max = NODE_DATA(node)->node_present_pages >> pool->page_shift;
+	mem->nr_segs = DIV_ROUND_UP_ULL(max + 1, SEG_SLOTS);
+	mem->segs = kvcalloc(mem->nr_segs, sizeof(*mem->segs), GFP_KERNEL);
+	if (!mem->segs) {
+		kfree(mem);
+		return ERR_PTR(-ENOMEM);
+	}
+	mem->pool = pool;
+	mem->m.ops = &mem_ops;
+	mem->m.id = t->nr_members;
+	mem->m.node = node;
+	snprintf(mem->m.name, sizeof(mem->m.name), "node%d", node);
+	spin_lock_init(&mem->m.lock);
+	INIT_LIST_HEAD(&mem->free);
+	INIT_LIST_HEAD(&mem->empty);
+	INIT_LIST_HEAD(&mem->lost);
+	INIT_WORK(&mem->fill, fill);
+	INIT_DELAYED_WORK(&mem->recheck, recheck_lost);
+	init_completion(&mem->filled);
+	kvl_tier_add(t, &mem->m);
+	err = mem_check_resize(&mem->m, fc, bytes >> pool->block_shift);
+	if (err)
+		return ERR_PTR(err); /* freed with the tier */
+	mem_resize(&mem->m, bytes >> pool->block_shift);
+	return &mem->m;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM kvlift
+
+#if !defined(KVL_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define KVL_TRACE_H
+
+#include <linux/kvlift.h>
+#include <linux/tracepoint.h>
+
+#define kvl_show_tier(t)						\
+	__print_symbolic(t, { KVLIFT_TIER_GPU, "gpu" },			\
+			 { KVLIFT_TIER_DRAM, "dram" },			\
+			 { KVLIFT_TIER_CXL, "cxl" },			\
+			 { KVLIFT_TIER_NVME, "nvme" })
+
+#define kvl_show_why(w)							\
+	__print_symbolic(w, { 0, "fault" }, { 1, "read" }, { 2, "write" }, \
+			 { 3, "prefetch" }, { 4, "reclaim" },		\
+			 { 5, "hint" }, { 6, "resize" })
+
+/*
+ * A page fault. @result: VM_FAULT_* of the handler; @waited: the handler
+ * waited for a slot or for I/O.
+ */
+TRACE_EVENT(kvlift_fault,
+	TP_PROTO(u32 pool, u64 region, u64 index, u32 result, u64 ns,
+		 bool waited),
+	TP_ARGS(pool, region, index, result, ns, waited),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
+		__field(u64, ns)
+		__field(u32, pool)
+		__field(u32, result)
+		__field(bool, waited)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
+		__entry->ns = ns;
+		__entry->pool = pool;
+		__entry->result = result;
+		__entry->waited = waited;
+	),
+	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu waited=%d",
+		  __entry->pool, __entry->region, __entry->index,
+		  __entry->result, __entry->ns, __entry->waited)
+);
+
+/*
+ * A move has ended. @err 0: committed; else it was undone. @wait_ns: until
+ * the copy was submitted (unmap, checksum); @io_ns: until the data had
+ * arrived; @commit_ns: until the new place was published.
+ */
+TRACE_EVENT(kvlift_move,
+	TP_PROTO(u32 pool, u64 region, u64 index, u64 from, u64 to, u32 why,
+		 int err, u64 wait_ns, u64 io_ns, u64 commit_ns),
+	TP_ARGS(pool, region, index, from, to, why, err, wait_ns, io_ns,
+		commit_ns),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
+		__field(u64, from)
+		__field(u64, to)
+		__field(u64, wait_ns)
+		__field(u64, io_ns)
+		__field(u64, commit_ns)
+		__field(u32, pool)
+		__field(u32, why)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
+		__entry->from = from;
+		__entry->to = to;
+		__entry->wait_ns = wait_ns;
+		__entry->io_ns = io_ns;
+		__entry->commit_ns = commit_ns;
+		__entry->pool = pool;
+		__entry->why = why;
+		__entry->err = err;
+	),
+	TP_printk("pool=%u region=%llu index=%llu from=%s:%llu:%u to=%s:%llu:%u why=%s err=%d wait_ns=%llu io_ns=%llu commit_ns=%llu",
+		  __entry->pool, __entry->region, __entry->index,
+		  kvl_show_tier(kvlift_loc_tier(__entry->from)),
+		  (u64)kvlift_loc_member(__entry->from),
+		  kvlift_loc_slot(__entry->from),
+		  kvl_show_tier(kvlift_loc_tier(__entry->to)),
+		  (u64)kvlift_loc_member(__entry->to),
+		  kvlift_loc_slot(__entry->to),
+		  kvl_show_why(__entry->why), __entry->err, __entry->wait_ns,
+		  __entry->io_ns, __entry->commit_ns)
+);
+
+/* A device has completed the transfer of one block. */
+TRACE_EVENT(kvlift_io,
+	TP_PROTO(u32 pool, u64 from, u64 to, u32 bytes, u64 ns, int err),
+	TP_ARGS(pool, from, to, bytes, ns, err),
+	TP_STRUCT__entry(
+		__field(u64, from)
+		__field(u64, to)
+		__field(u64, ns)
+		__field(u32, pool)
+		__field(u32, bytes)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->from = from;
+		__entry->to = to;
+		__entry->ns = ns;
+		__entry->pool = pool;
+		__entry->bytes = bytes;
+		__entry->err = err;
+	),
+	TP_printk("pool=%u from=%s:%u to=%s:%u bytes=%u ns=%llu err=%d",
+		  __entry->pool, kvl_show_tier(kvlift_loc_tier(__entry->from)),
+		  kvlift_loc_slot(__entry->from),
+		  kvl_show_tier(kvlift_loc_tier(__entry->to)),
+		  kvlift_loc_slot(__entry->to), __entry->bytes, __entry->ns,
+		  __entry->err)
+);
+
+/* A block could not be read (@addr its home) or written (@addr the target). */
+TRACE_EVENT(kvlift_error,
+	TP_PROTO(u32 pool, u64 region, u64 index, u64 addr, int err),
+	TP_ARGS(pool, region, index, addr, err),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
+		__field(u64, addr)
+		__field(u32, pool)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
+		__entry->addr = addr;
+		__entry->pool = pool;
+		__entry->err = err;
+	),
+	TP_printk("pool=%u region=%llu index=%llu at=%s:%u err=%d",
+		  __entry->pool, __entry->region, __entry->index,
+		  kvl_show_tier(kvlift_loc_tier(__entry->addr)),
+		  kvlift_loc_slot(__entry->addr), __entry->err)
+);
+
+#endif /* KVL_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
