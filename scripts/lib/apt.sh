@@ -111,7 +111,7 @@ apt_unpack() {
 
 # apt_unpack_deps SUITE DIR PKG...: PKG from SUITE with everything they depend on.
 apt_unpack_deps() {
-	local suite=$1 dir=$2 pkg deb list
+	local suite=$1 dir=$2 deb list
 	shift 2
 	apt_setup "${suite%%-*}"
 	list=$(apt-get -c "$APT_CONF" -qq -y --print-uris -t "$suite" install "$@" 2>"$CACHE/apt/resolve.log" | awk '{ print $2 }') &&

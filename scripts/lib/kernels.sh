@@ -79,7 +79,7 @@ kernel_fetch() {
 	mv "$p" "$new/vmlinuz"
 	[ -d "$new/lib/modules" ] || { mkdir -p "$new/lib" && mv "$new/usr/lib/modules" "$new/lib/modules"; }
 	ln -sfn "usr/src/linux-headers-$rel" "$new/kdir"
-	rm -rf "$new/usr/share" "$new"/boot/System.map* "$dir"
+	rm -rf "${new:?}/usr/share" "$new"/boot/System.map* "$dir"
 	echo "$rel" >"$new/release"
 	mv "$new" "$dir"
 }

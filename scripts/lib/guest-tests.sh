@@ -1,0 +1,120 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Tests in a guest: tests/{guest,stress,fuzz}/NN-*.sh. Comment lines at their
+# head say how they want to be run:
+#
+#   # guest: --devices nvme,cxl --memory 2G      options of scripts/guest
+#   # kernels: 6.12 newest debug                 where (default 6.12)
+#   # time: 60                                   limit in seconds (default 120)
+#   # quick: no                                  not with --quick
+#
+# Exit status 0 is a pass, 77 a skip. Tests with the same kernel and options
+# share a boot. When one takes the kernel down, the rest get another boot.
+
+# header FILE KEY DEFAULT
+header() {
+	local v
+	v=$(sed -n "2,20s/^# $2: *//p" "$1" | head -n 1)
+	echo "${v:-$3}"
+}
+
+# guest_tests_plan REGEX QUICK KERNELS: PLAN gets a line "kernel, options, limit,
+# file" for each test to run, those that share a boot together.
+guest_tests_plan() {
+	local f k
+	PLAN=$(mktemp)
+	trap 'rm -f "$PLAN"' EXIT
+	for f in "$TOP"/tests/{guest,stress,fuzz}/[0-9][0-9]-*.sh; do
+		[ -e "$f" ] || continue
+		[ "$2" = 0 ] || [ "$(header "$f" quick yes)" != no ] || continue
+		for k in $(header "$f" kernels 6.12); do
+			[ -z "$3" ] || [ "$k" = "$3" ] || continue
+			[ "$2" = 0 ] || [ -n "$3" ] || [ "$k" = 6.12 ] || continue
+			[[ guest/$k/$(basename "$f") =~ $1 ]] || continue
+			printf '%s\t%s\t%s\t%s\n' "$k" "$(header "$f" guest '')" "$(header "$f" time 120)" "$(basename "$f")"
+		done
+	done | sort -s -t$'\t' -k1,2 >"$PLAN"
+}
+
+# kernel_at_hand NAME: can it be booted here within the time of a test run?
+# Prints why not.
+kernel_at_hand() {
+	case $1 in
+	kcsan)
+		[ -e "$CACHE/kernels/kcsan/release" ] || { echo "no kcsan kernel built (scripts/lib/debug-kernel.sh build kcsan)"; return 1; } ;;
+	debug)
+		[ -e "$CACHE/kernels/debug/release" ] && return
+		[ -e "$LIB/debug-kernel.sh" ] || { echo "no debug kernel and nothing to build one with"; return 1; }
+		log "building the debug kernel (10 to 25 minutes, once)"
+		"$LIB/debug-kernel.sh" build debug >"$LOGS/debug-kernel.log" 2>&1 || { echo "building it failed, see debug-kernel.log"; return 1; } ;;
+	esac
+}
+
+guest_tests_run() {
+	local kernel options limit file k='' o='' group=()
+	while IFS=$'\t' read -r kernel options limit file <&4; do
+		if [ "$kernel|$options" != "$k|$o" ]; then
+			[ ${#group[@]} = 0 ] || guest_group "$k" "$o" "${group[@]}"
+			k=$kernel o=$options group=()
+		fi
+		group+=("$limit:$file")
+	done 4< <(sed 's/\t\t/\t \t/' "$PLAN")
+	[ ${#group[@]} = 0 ] || guest_group "$k" "$o" "${group[@]}"
+}
+
+# guest_group KERNEL OPTIONS LIMIT:FILE...: one boot, or more when it crashes.
+guest_group() {
+	local kernel=$1 options=$2 slow=1 total why rc start log name
+	shift 2
+	local left=("$@") ended item
+	if ! why=$(kernel_at_hand "$kernel"); then
+		for item; do name=${item#*:} && result skip "guest/$kernel/${name%.sh}" 0 "$why"; done
+		return
+	fi
+	# Instrumented kernels are several times slower.
+	case $kernel in debug | kcsan) slow=5 ;; esac
+	while [ ${#left[@]} -gt 0 ]; do
+		name=${left[0]#*:} total=180
+		log=$LOGS/guest-$kernel-${name%.sh}.log
+		for item in "${left[@]}"; do total=$((total + slow * ${item%%:*})); done
+		start=$SECONDS rc=0
+		# shellcheck disable=SC2086
+		"$TOP/scripts/guest" --kernel "$kernel" $options --timeout $total \
+			--console "${log%.log}-console.log" -- test-runner $slow "${left[@]}" >"$log" 2>&1 </dev/null || rc=$?
+		guest_results "$kernel" "$log"
+		ended=$(sed -n 's/^@@end \([^ ]*\) .*/\1/p' "$log")
+		name=$(sed -n 's/^@@start //p' "$log" | tail -n 1)
+		if [ -n "$name" ] && ! grep -qxF "$name" <<<"$ended"; then
+			result fail "guest/$kernel/$name" $((SECONDS - start)) "took the guest down, status $rc"
+			sed -n "/^@@start $name\$/,\$p" "$log" | tail -n 70 | sed 's/^/    /'
+			ended+=$'\n'$name
+		elif [ -z "$name" ]; then
+			result fail "guest/$kernel/boot" $((SECONDS - start)) "status $rc"
+			tail -n 40 "$log" | sed 's/^/    /'
+			for item in "${left[@]}"; do name=${item#*:} && result skip "guest/$kernel/${name%.sh}" 0 "no guest"; done
+			return
+		elif [ $rc != 0 ]; then
+			result fail "guest/$kernel/end-of-run" $((SECONDS - start)) "status $rc"
+			tail -n 40 "$log" | sed 's/^/    /'
+		fi
+		mapfile -t left < <(printf '%s\n' "${left[@]}" | while read -r item; do
+			name=${item#*:}
+			grep -qxF "${name%.sh}" <<<"$ended" || echo "$item"
+		done)
+	done
+}
+
+# guest_results KERNEL LOG: a result for each test that came to its end.
+guest_results() {
+	local at name verdict seconds
+	while read -r at name verdict seconds; do
+		[ "$at" = "@@end" ] || continue
+		if [ "$verdict" = skip ]; then
+			result skip "guest/$1/$name" "$seconds" "$(sed -n "/^@@start $name\$/,/^@@end $name /p" "$2" | grep -v '^@@\|^dmesg: ' | tail -n 1)"
+			continue
+		fi
+		result "$verdict" "guest/$1/$name" "$seconds"
+		[ "$verdict" = pass ] || sed -n "/^@@start $name\$/,/^@@end $name /p" "$2" | grep -v '^@@' | tail -n 60 | sed 's/^/    /'
+	done <"$2"
+}

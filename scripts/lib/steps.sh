@@ -1,0 +1,152 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The checks that scripts/test makes on the host, in this order. A step is a
+# function step_NAME; 77 as status means skipped, with the reason on the last
+# line. Guest tests run after all but LAST_STEPS.
+
+# shellcheck disable=SC2034
+STEPS=(deps house format checkpatch shellcheck man sparse warnings user-gcc user-clang bpf unit fuzz demo)
+# shellcheck disable=SC2034
+SLOW_STEPS=(fuzz demo)
+# shellcheck disable=SC2034
+LAST_STEPS=(demo)
+
+skip() { echo "$*"; exit 77; }
+
+# with_kernel NAME CMD...: CMD with K_KDIR and K_RELEASE set.
+with_kernel() {
+	local name=$1
+	shift
+	# shellcheck disable=SC1091
+	(. "$LIB/apt.sh" && . "$LIB/kernels.sh" && kernel_get "$name" && "$@")
+}
+
+# build_module DIR [ARGS...]: for the kernel that with_kernel chose.
+build_module() {
+	local out=build/check/$1-$K_RELEASE
+	shift
+	rm -rf "$out"
+	# shellcheck disable=SC1091
+	if [ "$K_SUITE" = trixie ] && [ "$(host_suite)" != trixie ]; then
+		. "$LIB/newest.sh"
+		newest_module_build "$TOP" "$TOP/$out" "$@"
+	else
+		make -s module "KDIR=$K_KDIR" "OUT=$out" BUILD=build/check "$@"
+	fi
+}
+
+# all_scripts: tracked files that a shell runs.
+all_scripts() {
+	git ls-files scripts tests .ci userlib | while read -r f; do
+		[ -f "$f" ] || continue
+		case $(head -n 1 "$f") in
+		'#!'*'bin/bash' | '#!'*'bin/sh' | '#!'*'env bash' | '#!'*'busybox sh' | '# shellcheck shell'*) echo "$f" ;;
+		esac
+	done
+}
+
+step_deps() { scripts/deps; }
+
+# House rules that can be counted.
+step_house() {
+	local rc=0 f n
+	while read -r f; do
+		[ -f "$f" ] || continue
+		case $f in *.md | LICENSES/* | *.config | .gitignore | .clang-format | *.xz | *.json | *.jsonl | *.svg | *.png | *.txt) continue ;; esac
+		head -n 3 "$f" | grep -q 'SPDX-License-Identifier:' || { echo "$f: no SPDX line"; rc=1; }
+		case $f in *.[ch] | *.py | *.sh)
+			n=$(wc -l <"$f")
+			[ "$n" -le 800 ] || { echo "$f: $n lines, 800 are the limit"; rc=1; } ;;
+		esac
+	done < <(git ls-files)
+	# A checkout directly in /tmp or /home says nothing about this machine.
+	case $(dirname "$TOP") in / | /tmp | /home | /srv | /usr/src) n=$TOP/ ;; *) n=$(dirname "$TOP")/ ;; esac
+	if git grep -nF -e "$n" -e "${HOME:-$n}/" -- .; then
+		echo "paths of this machine"
+		rc=1
+	fi
+	return $rc
+}
+
+step_format() {
+	[ -e .clang-format ] || skip "no .clang-format"
+	git ls-files -z 'userlib/*.[ch]' 'tests/*.[ch]' 'module/*.[ch]' 'bpf/*.[ch]' |
+		xargs -0 -r clang-format --dry-run -Werror
+}
+
+# checkpatch is in no headers package: from the source package, three files.
+checkpatch_get() {
+	CHECKPATCH=$(compgen -G "$CACHE/src/linux-source-*/scripts/checkpatch.pl" | head -n 1) || true
+	[ -z "$CHECKPATCH" ] || return 0
+	CHECKPATCH=$CACHE/src/checkpatch/checkpatch.pl
+	[ ! -e "$CHECKPATCH" ] || return 0
+	local dir=$CACHE/src/checkpatch.new suite pkg
+	# shellcheck disable=SC1091
+	. "$LIB/apt.sh"
+	suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	apt_setup "$suite"
+	pkg=linux-source-6.12
+	apt_unpack "$suite-backports" "$dir" "$pkg"
+	mkdir -p "${CHECKPATCH%/*}"
+	tar -C "${CHECKPATCH%/*}" --strip-components=2 --wildcards -xJf "$dir"/usr/src/linux-source-*.tar.xz \
+		'*/scripts/checkpatch.pl' '*/scripts/spelling.txt' '*/scripts/const_structs.checkpatch'
+	rm -rf "$dir"
+}
+
+step_checkpatch() {
+	checkpatch_get
+	git ls-files -z 'module/*.[ch]' | xargs -0 -r perl "$CHECKPATCH" --no-tree --strict --terse --show-types \
+		--max-line-length=100 -f
+}
+
+step_shellcheck() {
+	# 1090 1091: files that exist only elsewhere; 2034: set for those who source us;
+	# 2054: QEMU's options are full of commas; 2187: busybox ash is taken for dash.
+	all_scripts | xargs -r shellcheck -S warning -e SC1090,SC1091,SC2034,SC2054,SC2187
+}
+
+step_man() {
+	compgen -G 'userlib/man/*.[0-9]' >/dev/null || skip "no man pages"
+	mandoc -Tlint -W warning userlib/man/*.[0-9]
+}
+
+# sparse's exit status says nothing: its words count, those about our files.
+step_sparse() {
+	[ -e module/main.c ] || skip "no module yet"
+	with_kernel 6.12 build_module sparse KFLAGS='C=2 CF=-D__CHECK_ENDIAN__' 2>&1 | tee build/check-sparse.out
+	! grep -E 'module/.*(warning|error):' build/check-sparse.out
+}
+
+step_warnings() {
+	local k
+	[ -e module/main.c ] || skip "no module yet"
+	for k in 6.12 newest; do
+		[ "$k" = 6.12 ] || [ -e "$LIB/newest.sh" ] || continue
+		with_kernel "$k" build_module w1 KFLAGS=W=1 2>&1 | tee build/check-w1.out
+		! grep -E '(warning|error):' build/check-w1.out || return 1
+	done
+}
+
+step_user_gcc() { make -s user CC=gcc BUILD=build/check/gcc CFLAGS=-Werror; }
+step_user_clang() { make -s user CC=clang BUILD=build/check/clang CFLAGS=-Werror; }
+
+step_bpf() {
+	compgen -G 'bpf/*.bpf.c' >/dev/null || skip "no BPF programs yet"
+	make -s bpf BUILD=build/check/bpf
+}
+
+step_unit() {
+	compgen -G 'tests/unit/*.c' >/dev/null || skip "no unit tests yet"
+	make -s check
+}
+
+step_fuzz() {
+	[ -x tests/fuzz/run ] || skip "no tests/fuzz/run"
+	tests/fuzz/run --seconds 60
+}
+
+step_demo() {
+	[ -x scripts/demo ] || skip "no scripts/demo"
+	timeout 600 scripts/demo
+}
