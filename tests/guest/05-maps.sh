@@ -5,6 +5,8 @@
 # kernels: 6.12 newest debug
 . "$(dirname "$0")/lib.sh"
 
+# shellcheck disable=SC2317
+none_lost() { [ "$(member_sum lost)" = 0 ]; }
 load
 for b in 64K 16K 1M 2M; do
 	d=16M
@@ -19,7 +21,7 @@ for b in 64K 16K 1M 2M; do
 	[ $b = 16K ] || run maps $MNT
 	run pins $MNT "$KVLIFT_NVME"
 	expect_used 0
-	[ "$(member_sum lost)" = 0 ] || until_true 10 test "$(member_sum lost)" = 0 || fail "slots are lost"
+	until_true 10 none_lost || fail "slots are lost"
 	umount_pool
 done
 check_clean

@@ -14,6 +14,10 @@
  *	kvtctl move FILE TIER [MS]	all blocks to dram, cxl or nvme
  *	kvtctl fill FILE SEED BYTES [OFFSET]	write the pattern
  *	kvtctl check FILE SEED BYTES [OFFSET]	read it, by read and mapping
+ *	kvtctl read FILE OFFSET LEN	"ok" or the error's name
+ *	kvtctl write FILE OFFSET LEN [SEED]	the same, of the pattern
+ *	kvtctl load FILE OFFSET		signal of a mapped read, 0 for none
+ *	kvtctl store FILE OFFSET	signal of a mapped store, 0 for none
  *	kvtctl hold FILE [rw|ro] [BYTES] keep it open (and mapped) until a line
  *					comes on standard input
  */
@@ -154,6 +158,34 @@ static int check(int fd, uint64_t seed, uint64_t len, uint64_t off)
 	return 0;
 }
 
+static int transfer(int fd, bool out, uint64_t off, uint64_t len, uint64_t seed)
+{
+	char *buf = malloc(len);
+	ssize_t n;
+
+	kvt_fill(buf, len, seed, off);
+	n = out ? kvt_pwrite(fd, buf, len, (off_t)off)
+		: kvt_pread(fd, buf, len, (off_t)off);
+	if (n < 0)
+		puts(strerrorname_np(errno));
+	else if (n != (ssize_t)len)
+		printf("%zd\n", n);
+	else
+		puts("ok");
+	free(buf);
+	return 0;
+}
+
+static int access_mapped(int fd, bool store, uint64_t off)
+{
+	uint64_t from = off & ~4095ull;
+	char *m = MUST(mmap(NULL, 4096, PROT_READ | (store ? PROT_WRITE : 0),
+			    MAP_SHARED, fd, (off_t)from));
+
+	printf("%d\n", kvt_access_signal(m + (off - from), store));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 2 ? argv[1] : "";
@@ -175,6 +207,11 @@ int main(int argc, char **argv)
 	if (!strcmp(cmd, "check"))
 		return check(fd, num(argv, argc, 3, 1), num(argv, argc, 4, 0),
 			     num(argv, argc, 5, 0));
+	if ((!strcmp(cmd, "read") || !strcmp(cmd, "write")) && argc > 4)
+		return transfer(fd, writes, num(argv, argc, 3, 0),
+				num(argv, argc, 4, 0), num(argv, argc, 5, 1));
+	if ((!strcmp(cmd, "load") || !strcmp(cmd, "store")) && argc > 3)
+		return access_mapped(fd, writes, num(argv, argc, 3, 0));
 	if (!strcmp(cmd, "hold")) {
 		char line[16];
 		uint64_t len = num(argv, argc, 4, 0);
