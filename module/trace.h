@@ -6,6 +6,7 @@
 #define KVL_TRACE_H
 
 #include <linux/kvlift.h>
+#include <linux/mm_types.h>
 #include <linux/tracepoint.h>
 
 #define kvl_show_tier(t)						\
@@ -24,7 +25,7 @@
  * waited for a slot or for I/O.
  */
 TRACE_EVENT(kvlift_fault,
-	TP_PROTO(u32 pool, u64 region, u64 index, u32 result, u64 ns,
+	TP_PROTO(u32 pool, u64 region, u64 index, vm_fault_t result, u64 ns,
 		 bool waited),
 	TP_ARGS(pool, region, index, result, ns, waited),
 	TP_STRUCT__entry(
@@ -40,7 +41,7 @@ TRACE_EVENT(kvlift_fault,
 		__entry->index = index;
 		__entry->ns = ns;
 		__entry->pool = pool;
-		__entry->result = result;
+		__entry->result = (__force u32)result;
 		__entry->waited = waited;
 	),
 	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu waited=%d",
