@@ -190,7 +190,8 @@ int main(int argc, char **argv)
 {
 	const char *cmd = argc > 2 ? argv[1] : "";
 	bool writes =
-		!strcmp(cmd, "fill") ||
+		!strcmp(cmd, "fill") || !strcmp(cmd, "write") ||
+		!strcmp(cmd, "store") ||
 		(!strcmp(cmd, "hold") && argc > 3 && !strcmp(argv[3], "rw"));
 	struct kvlift_info info;
 	uint32_t bs;
