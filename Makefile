@@ -32,7 +32,7 @@ tree:
 
 module: tree
 	@test -n "$(KDIR)" || { echo "no kernel headers found: install linux-headers for a kernel >= 6.12, or give KDIR=" >&2; exit 2; }
-	$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) $(KFLAGS) modules
+	+flock $(OUT)/.lock $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) $(KFLAGS) modules
 	@ln -sf $(notdir $(OUT))/kvlift.ko $(BUILD)/kvlift.ko
 
 user:

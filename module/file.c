@@ -114,7 +114,7 @@ static ssize_t kvl_read_iter(struct kiocb *iocb, struct iov_iter *to)
 static int inline_grow(struct kvl_region *r, u32 size)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	u32 new = min((u32)roundup_pow_of_two(size), pool->inline_max);
+	u32 new = min_t(u32, roundup_pow_of_two(size), pool->inline_max);
 	u32 more;
 	void *p;
 

@@ -166,7 +166,7 @@ static long where(struct kvl_region *r, void __user *arg)
 	dst = u64_to_user_ptr(w.ptr);
 	left = w.first < nr ? min(w.count, nr - w.first) : 0;
 	while (left) {
-		u32 n = min(left, (u64)BATCH), i;
+		u32 n = min_t(u64, left, BATCH), i;
 
 		for (i = 0; i < n; i++) {
 			struct kvl_block *b;

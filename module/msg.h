@@ -9,12 +9,8 @@
 #undef pr_fmt
 #define pr_fmt(fmt) "kvlift: " fmt
 
-/* Evaluates to @err. errorfc() prints to dmesg itself when there is no log. */
-#define kvl_msg(fc, err, fmt, ...) ({					\
-	if ((fc)->log.log)						\
-		pr_err_ratelimited(fmt "\n", ##__VA_ARGS__);		\
-	errorfc(fc, fmt, ##__VA_ARGS__);					\
-	(err);								\
-})
+/* Returns @err, so that a check can end with it. */
+__printf(3, 4)
+int kvl_msg(struct fs_context *fc, int err, const char *fmt, ...);
 
 #endif /* KVL_MSG_H */

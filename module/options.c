@@ -12,8 +12,8 @@
 #include <limits.h>
 #include <string.h>
 #include <linux/kvlift.h>
-#define U64_MAX UINT64_MAX
-#define S64_MAX (UINT64_MAX >> 1)
+#define U64_MAX (~0ULL)
+#define S64_MAX (U64_MAX >> 1)
 #endif
 
 static const char *parse_number(const char *s, u64 *value)

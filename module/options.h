@@ -6,13 +6,11 @@
 #ifndef KVL_OPTIONS_H
 #define KVL_OPTIONS_H
 
-#ifdef __KERNEL__
 #include <linux/types.h>
-#else
+#ifndef __KERNEL__
 #include <stdbool.h>
-#include <stdint.h>
-typedef uint64_t u64;
-typedef uint32_t u32;
+typedef __u64 u64;
+typedef __u32 u32;
 #endif
 
 #define KVL_PATH_LEN	256

@@ -19,7 +19,7 @@
 #include "pool.h"
 
 #define KVL_CHUNK_SHIFT		6
-#define KVL_CHUNK_BLOCKS	(1u << KVL_CHUNK_SHIFT)
+#define KVL_CHUNK_BLOCKS	BIT(KVL_CHUNK_SHIFT)
 
 /* Words of the location table in one page. */
 #define KVL_TABLE_SHIFT		(PAGE_SHIFT - 3)

@@ -120,6 +120,19 @@ static u64 sum(struct kvl_pool *pool, size_t offset)
 	return total;
 }
 
+static int emit_moved(struct kvl_pool *pool, unsigned int from,
+		      unsigned int to, char *buf, int len)
+{
+	size_t off = offsetof(struct kvl_counters, moved[from][to]);
+
+	if (from == to || !kvl_pool_has_tier(pool, from) ||
+	    !kvl_pool_has_tier(pool, to))
+		return 0;
+	return sysfs_emit_at(buf, len, "move_%s_%s %llu\n",
+			     kvl_tier_name(from), kvl_tier_name(to),
+			     sum(pool, off));
+}
+
 static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 			     char *buf)
 {
@@ -133,13 +146,7 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 					 offsetof(struct kvl_counters, c[i])));
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
 		for (j = 0; j < KVLIFT_NR_TIERS; j++)
-			if (i != j && kvl_pool_has_tier(pool, i) &&
-			    kvl_pool_has_tier(pool, j))
-				len += sysfs_emit_at(buf, len,
-						     "move_%s_%s %llu\n",
-						     kvl_tier_name(i),
-						     kvl_tier_name(j),
-						     sum(pool, offsetof(struct kvl_counters, moved[i][j])));
+			len += emit_moved(pool, i, j, buf, len);
 	return len;
 }
 

@@ -55,6 +55,25 @@ static const struct fs_parameter_spec params[] = {
 
 static DEFINE_IDA(pool_ids);
 
+int kvl_msg(struct fs_context *fc, int err, const char *fmt, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	errorfc(fc, "%pV", &vaf);
+	va_end(args);
+	/* Without a log errorfc() has printed to dmesg itself. */
+	if (fc->log.log) {
+		va_start(args, fmt);
+		pr_err_ratelimited("%pV\n", &vaf);
+		va_end(args);
+	}
+	return err;
+}
+
 static int parse_member(struct fs_context *fc, struct ctx *ctx,
 			unsigned int tier, const char *s)
 {

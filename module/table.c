@@ -14,7 +14,7 @@
 
 #include "region.h"
 
-#define WORDS	(1u << KVL_TABLE_SHIFT)
+#define WORDS	BIT(KVL_TABLE_SHIFT)
 
 static void write_word(struct page *page, u64 index, struct kvl_block *b)
 {

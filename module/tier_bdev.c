@@ -383,7 +383,7 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 	room = (bdev_nr_bytes(d->bdev) - le64_to_cpu(d->sb->data_offset)) >>
 	       pool->block_shift;
 	d->data = le64_to_cpu(d->sb->data_offset) >> SECTOR_SHIFT;
-	d->nr = min(room, (u64)U32_MAX);
+	d->nr = min_t(u64, room, U32_MAX);
 	asked = bytes ? bytes >> pool->block_shift : d->nr;
 	if (!asked || asked > d->nr) {
 		err = kvl_msg(fc, -ENOSPC,

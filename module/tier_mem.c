@@ -21,7 +21,7 @@
 #include "trace.h"
 
 #define SEG_SHIFT	10
-#define SEG_SLOTS	(1u << SEG_SHIFT)
+#define SEG_SLOTS	BIT(SEG_SHIFT)
 
 /* Lost slots are looked at again after this. */
 #define LOST_RETRY	(HZ / 4)
@@ -400,12 +400,14 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 
 	if (node < 0 || node >= MAX_NUMNODES || !node_online(node) ||
 	    !NODE_DATA(node)->node_present_pages) {
-		kvl_msg(fc, 0, "%s=: there is no node %d with memory; see /sys/devices/system/node/has_memory",
+		kvl_msg(fc, 0,
+			"%s=: there is no node %d with memory; see /sys/devices/system/node/has_memory",
 			name, node);
 		return ERR_PTR(-EINVAL);
 	}
 	if (!kernel_zone_pages(node)) {
-		kvl_msg(fc, 0, "%s=: all memory of node %d is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
+		kvl_msg(fc, 0,
+			"%s=: all memory of node %d is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
 			name, node);
 		return ERR_PTR(-EINVAL);
 	}
