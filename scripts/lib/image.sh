@@ -24,7 +24,9 @@ GUEST_WITHOUT="dpkg debconf systemd libsystemd-shared init-system-helpers readli
 sysvinit-utils cdebconf install-info"
 
 mksq() {
-	mksquashfs "$1" "$2" -noI -noD -noF -noX -no-progress -quiet -all-root -no-xattrs "${@:3}" >/dev/null
+	mksquashfs "$1" "$2" -noI -noD -noF -noX -no-progress -quiet -all-root -no-xattrs >/dev/null
+	# An image can be a drive or, padded like this, a memory device.
+	truncate -s %16M "$2"
 }
 
 # installed_closure PKG...: those that are installed, with what they depend on.
@@ -183,9 +185,9 @@ module_files() {
 make_initrd() {
 	local mod=$1 out=$2 dir f n=0
 	dir=$(mktemp -d "$IMAGES/initrd.XXXXXX")
-	mkdir -p "$dir"/{bin,dev,proc,sys,m,rw,low/tools,low/modules,low/job,new}
+	mkdir -p "$dir"/{bin,dev,proc,sys,m,rw,low,new}
 	cp "$(command -v busybox)" "$dir/bin/busybox"
-	for f in $(module_files "$mod" squashfs overlay virtio_pci virtio_blk virtio_console); do
+	for f in $(module_files "$mod" squashfs overlay virtio_pci virtio_blk virtio_console nfit nd_pmem); do
 		n=$((n + 1))
 		cp "$mod/$f" "$dir/m/$(printf %02d $n).ko"
 	done

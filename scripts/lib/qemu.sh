@@ -29,24 +29,27 @@ qemu_get() {
 	QEMU=(qemu-system-x86_64)
 }
 
-# qemu_devices LIST MEMORY CXLSIZE: sets QEMU_DEV to machine, memory and devices
-# (sizes in bytes; MEMORY is that of node 0). Disks are added by the caller.
+# qemu_devices LIST MEMORY CXLSIZE CPUS PMEM: sets QEMU_DEV to machine, memory and
+# devices (sizes in bytes; MEMORY is that of node 0). The caller adds disks, or
+# images as memory devices if PMEM is 1.
 qemu_devices() {
-	local list=,$1, mem=$2 cxl=$3 cpus=$4
-	local mach=q35,vmport=off,sata=off,smbus=off
+	local list=,$1, mem=$2 cxl=$3 cpus=$4 mach=q35,vmport=off,sata=off,smbus=off more=''
+	if [ "$5" = 1 ]; then
+		mach+=,nvdimm=on more=,maxmem=$(((mem >> 20) + (cxl >> 20) + 8192))M,slots=8
+	fi
 	QEMU_DEV=()
 	case $list in
 	*,cxl,*,numa,* | *,numa,*,cxl,*) die "--devices: cxl and numa are two ways to the same node, take one" ;;
 	*,cxl,*)
 		QEMU_DEV+=(-M "$mach,cxl=on,cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=$((cxl > 1 << 30 ? cxl : 1 << 30))B"
-			-m "$((mem >> 20))M,maxmem=$(((mem >> 20) + (cxl >> 20) + 4096))M,slots=4"
+			-m "$((mem >> 20))M,maxmem=$(((mem >> 20) + (cxl >> 20) + 8192))M,slots=8"
 			-object "memory-backend-ram,id=cxlm,size=${cxl}B"
 			-device pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1
 			-device cxl-rp,port=0,bus=cxl.1,id=rp0,chassis=0,slot=2
 			-device cxl-type3,bus=rp0,volatile-memdev=cxlm,id=cxl-vmem0)
 		;;
 	*,numa,*)
-		QEMU_DEV+=(-M "$mach,hmat=on" -m "$(((mem + cxl) >> 20))M"
+		QEMU_DEV+=(-M "$mach,hmat=on" -m "$(((mem + cxl) >> 20))M$more"
 			-object "memory-backend-ram,id=m0,size=${mem}B" -object "memory-backend-ram,id=m1,size=${cxl}B"
 			-numa "node,nodeid=0,memdev=m0,cpus=0-$((cpus - 1))" -numa node,nodeid=1,memdev=m1,initiator=0
 			-numa dist,src=0,dst=1,val=20
@@ -55,6 +58,6 @@ qemu_devices() {
 			-numa hmat-lb,initiator=0,target=1,hierarchy=memory,data-type=access-latency,latency=300
 			-numa hmat-lb,initiator=0,target=1,hierarchy=memory,data-type=access-bandwidth,bandwidth=30G)
 		;;
-	*) QEMU_DEV+=(-M "$mach" -m "$((mem >> 20))M") ;;
+	*) QEMU_DEV+=(-M "$mach" -m "$((mem >> 20))M$more") ;;
 	esac
 }
