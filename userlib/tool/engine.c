@@ -64,7 +64,6 @@ static void use(struct store *s, struct result *r, uint32_t n)
 void engine_play(struct store *s, const struct engine_opts *o, struct result *r)
 {
 	const struct trace *t = s->trace;
-	const char *term = "replay";
 	struct progress bar;
 	uint64_t q, i;
 	int ret;
@@ -75,7 +74,7 @@ void engine_play(struct store *s, const struct engine_opts *o, struct result *r)
 		if (r->first_request >= t->nr_requests)
 			r->first_request = 0;
 	}
-	progress_start(&bar, term, t->nr_refs);
+	progress_start(&bar, "replay", t->nr_refs);
 	for (q = r->first_request; q < t->nr_requests; q++) {
 		const uint32_t *refs = t->refs + t->start[q];
 		uint64_t count = t->start[q + 1] - t->start[q];

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guard.h"
@@ -35,6 +36,7 @@ struct region_private {
 	struct header *header;
 	uint64_t *commits;
 	struct kvlift_table table;
+	int lock_fd;
 };
 
 static size_t index_size(uint64_t blocks)
@@ -82,18 +84,20 @@ static int open_file(struct store *s, const char *suffix, uint64_t size,
 }
 
 /* Two replays on the same files would see each other's writes as errors. */
-static int lock_name(struct store *s)
+static int lock_name(struct store *s, struct region_private *p)
 {
+	struct stat st = { .st_nlink = 1 };
 	char name[256];
-	int fd, ret = 0;
+	int fd, ret;
 
 	snprintf(name, sizeof(name), "%s.lock", s->name);
 	fd = openat(kvlift_pool_fd(s->pool), name, O_RDWR | O_CREAT | O_CLOEXEC,
 		    0600);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		ret = -errno;
+	/* No link left: its owner has just gone and taken the file along. */
+	if (flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &st) || !st.st_nlink) {
+		ret = st.st_nlink ? -errno : -EWOULDBLOCK;
 		if (ret == -EWOULDBLOCK) {
 			error("another replay is at work on '%s' in this pool: wait for it, or choose another --name",
 			      s->name);
@@ -102,7 +106,7 @@ static int lock_name(struct store *s)
 		close(fd);
 		return ret;
 	}
-	/* The descriptor is kept: the lock ends with the process. */
+	p->lock_fd = fd;
 	return 0;
 }
 
@@ -153,7 +157,8 @@ static int region_open(struct store *s, bool fresh)
 	if (!p)
 		return -ENOMEM;
 	s->private = p;
-	ret = lock_name(s);
+	p->lock_fd = -1;
+	ret = lock_name(s, p);
 	if (ret)
 		return ret;
 	p->length = blocks * s->block;
@@ -166,8 +171,11 @@ static int region_open(struct store *s, bool fresh)
 	if (!ret)
 		ret = kvlift_region_map(p->index, 0, p->index_length,
 					PROT_READ | PROT_WRITE, 0, &addr);
-	if (ret)
+	if (ret) {
+		error("the files of the replay cannot be made: %s",
+		      kvlift_strerror(ret));
 		return ret;
+	}
 	p->header = addr;
 	p->commits = (uint64_t *)(void *)((char *)addr + HEADER);
 	ret = check_index(s, p);
@@ -177,9 +185,11 @@ static int region_open(struct store *s, bool fresh)
 	if (ret)
 		return ret;
 	p->base = addr;
-	/* Without a table each look-up is a system call. */
 	ret = kvlift_table_map(p->data, &p->table);
-	return ret == -EOPNOTSUPP ? 0 : ret;
+	if (ret)
+		error("note: no location table (%s): each look-up is a system call",
+		      kvlift_strerror(ret));
+	return 0;
 }
 
 static uint64_t region_where(struct store *s, uint32_t n)
@@ -329,6 +339,9 @@ static void region_close(struct store *s, bool remove)
 		snprintf(name, sizeof(name), "%s.%s", s->name, suffix[i]);
 		unlinkat(kvlift_pool_fd(s->pool), name, 0);
 	}
+	/* Last: the lock covers the removal. */
+	if (p->lock_fd >= 0)
+		close(p->lock_fd);
 	free(p);
 	s->private = NULL;
 }
