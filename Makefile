@@ -15,6 +15,8 @@ KDIR ?= $(shell ls -d /lib/modules/$$(uname -r)/build \
 BUILD ?= build
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
 OUT ?= $(BUILD)/$(RELEASE)
+# Two builds of one tree at a time would tread on each other's files.
+LOCK = $(if $(shell command -v flock),flock $(OUT)/.lock)
 PREFIX ?= /usr/local
 export VERSION PREFIX DESTDIR BUILD
 
@@ -32,7 +34,7 @@ tree:
 
 module: tree
 	@test -n "$(KDIR)" || { echo "no kernel headers found: install linux-headers for a kernel >= 6.12, or give KDIR=" >&2; exit 2; }
-	+flock $(OUT)/.lock $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) $(KFLAGS) modules
+	+$(LOCK) $(MAKE) -C $(KDIR) M=$(abspath $(OUT)) $(KFLAGS) modules
 	@ln -sf $(notdir $(OUT))/kvlift.ko $(BUILD)/kvlift.ko
 
 user:

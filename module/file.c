@@ -122,11 +122,11 @@ static int inline_grow(struct kvl_region *r, u32 size)
 		return 0;
 	more = new - r->inl_size;
 	if (atomic64_add_return(more, &pool->inline_used) >
-	    pool->inline_limit) {
+	    READ_ONCE(pool->inline_limit)) {
 		atomic64_sub(more, &pool->inline_used);
 		return -ENOSPC;
 	}
-	p = kvzalloc(new, GFP_KERNEL);
+	p = kvzalloc(new, GFP_KERNEL_ACCOUNT);
 	if (!p) {
 		atomic64_sub(more, &pool->inline_used);
 		return -ENOMEM;

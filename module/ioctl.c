@@ -205,9 +205,6 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return touch(r, p);
 	case KVLIFT_IOC_PREFETCH:
 	case KVLIFT_IOC_DEMOTE:
-		/* Both read and write the block; reading is what counts. */
-		if (!(file->f_mode & FMODE_READ))
-			return -EACCES;
 		return range(r, cmd, p);
 	case KVLIFT_IOC_WHERE:
 		if (!(file->f_mode & FMODE_READ))

@@ -17,8 +17,8 @@ void kvl_region_init(struct kvl_region *r)
 {
 	unsigned int i;
 
-	xa_init(&r->chunks);
-	xa_init(&r->table);
+	xa_init_flags(&r->chunks, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&r->table, XA_FLAGS_ACCOUNT);
 	memset(&r->block0, 0, sizeof(r->block0));
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
 		atomic64_set(&r->nr[i], 0);
@@ -47,11 +47,11 @@ struct kvl_block *kvl_region_get(struct kvl_region *r, u64 index)
 
 	if (b)
 		return b;
-	c = kzalloc(sizeof(*c), GFP_KERNEL);
+	c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
 	if (!c)
 		return NULL;
 	old = xa_cmpxchg(&r->chunks, index >> KVL_CHUNK_SHIFT, NULL, c,
-			 GFP_KERNEL);
+			 GFP_KERNEL_ACCOUNT);
 	if (old) {
 		kfree(c);
 		if (xa_is_err(old))

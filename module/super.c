@@ -205,7 +205,7 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 		return id;
 	pool->id = id;
 	pool->opts = ctx->o;
-	pool->block_size = ctx->o.block_size ?: KVLIFT_BLOCK_MAX;
+	pool->block_size = ctx->o.block_size;
 	pool->block_shift = ilog2(pool->block_size);
 	pool->page_shift = pool->block_shift - PAGE_SHIFT;
 	pool->inline_max = pool->block_size / 8;
@@ -354,6 +354,18 @@ static int add_members(struct kvl_pool *pool, struct fs_context *fc,
 	return err;
 }
 
+/* What the first device was formatted for, else the largest. */
+static u32 default_block(const struct ctx *ctx)
+{
+	unsigned int i;
+
+	for (i = 0; i < ctx->nr; i++)
+		if (ctx->opts[i].tier == KVLIFT_TIER_NVME)
+			return kvl_bdev_peek_block(ctx->opts[i].m.path) ?:
+				       KVLIFT_BLOCK_MAX;
+	return KVLIFT_BLOCK_MAX;
+}
+
 static const struct super_operations sops;
 
 static int fill_super(struct super_block *sb, struct fs_context *fc)
@@ -361,8 +373,6 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	struct ctx *ctx = fc->fs_private;
 	struct kvl_pool *pool;
 	struct inode *inode;
-	unsigned int i;
-	u64 memory = 0;
 	int err;
 
 	if (!ctx->has_low)
@@ -373,6 +383,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	err = check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
+	if (!ctx->o.block_size)
+		ctx->o.block_size = default_block(ctx);
 	pool = pool_create();
 	if (!pool)
 		return -ENOMEM;
@@ -393,12 +405,6 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err)
 		return err;
 	kvl_pool_resized(pool);
-	for (i = 0; i < KVLIFT_NR_TIERS; i++)
-		if (i != KVLIFT_TIER_NVME && pool->tiers[i].nr_members)
-			memory += pool->tiers[i].members[0]->asked;
-	/* Small files must not become a second, unbounded memory. */
-	pool->inline_limit = max(memory << pool->block_shift >> 4,
-				 (u64)pool->block_size);
 	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
 
 	inode = kvl_inode_new(&nop_mnt_idmap, sb, NULL,
@@ -486,6 +492,20 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 	return 0;
 }
 
+/* Carries out the changes; a second call undoes them. */
+static void resize(struct change *c, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		u64 old = c[i].m->asked;
+
+		if (c[i].asked != old)
+			c[i].m->ops->resize(c[i].m, c[i].asked);
+		c[i].asked = old;
+	}
+}
+
 static int reconfigure(struct fs_context *fc)
 {
 	struct kvl_pool *pool = kvl_sb_pool(fc->root->d_sb);
@@ -500,6 +520,9 @@ static int reconfigure(struct fs_context *fc)
 	if (ctx->o.block_size && ctx->o.block_size != pool->block_size)
 		return kvl_msg(fc, -EINVAL,
 			       "block=: the block size of a pool cannot change");
+	if (ctx->has_uid || ctx->has_gid || ctx->has_mode)
+		return kvl_msg(fc, -EINVAL,
+			       "uid=, gid=, mode= count when the pool is mounted; now use chown and chmod");
 	err = check_watermarks(fc, low, high);
 	if (err)
 		return err;
@@ -519,9 +542,14 @@ static int reconfigure(struct fs_context *fc)
 	if (!err) {
 		pool->opts.low = low;
 		pool->opts.high = high;
-		for (i = 0; i < nr; i++)
-			if (c[i].asked != c[i].m->asked)
-				c[i].m->ops->resize(c[i].m, c[i].asked);
+		if (ctx->has_hard)
+			pool->opts.hard = true;
+		resize(c, nr);
+		if (pool->opts.hard) {
+			err = wait_hard(pool, fc);
+			if (err)
+				resize(c, nr); /* back to what it was */
+		}
 		kvl_pool_resized(pool);
 	}
 	kfree(c);

@@ -46,11 +46,11 @@ static struct page *make_page(struct kvl_region *r, unsigned long nr)
 	struct kvl_block *b;
 	struct page *page, *old;
 
-	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
 	WRITE_ONCE(r->has_table, true);
-	old = xa_cmpxchg(&r->table, nr, NULL, page, GFP_KERNEL);
+	old = xa_cmpxchg(&r->table, nr, NULL, page, GFP_KERNEL_ACCOUNT);
 	if (old) {
 		put_page(page);
 		return xa_is_err(old) ? NULL : old;

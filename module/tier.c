@@ -169,6 +169,7 @@ static void set_watermarks(struct kvl_tier *t, u64 slots)
 void kvl_pool_resized(struct kvl_pool *pool)
 {
 	s64 capacity = 0;
+	u64 memory = 0;
 	unsigned int id, i;
 
 	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
@@ -188,7 +189,12 @@ void kvl_pool_resized(struct kvl_pool *pool)
 		}
 		set_watermarks(t, slots);
 		capacity += slots - t->high;
+		if (id == KVLIFT_TIER_DRAM || id == KVLIFT_TIER_CXL)
+			memory += slots;
 	}
+	/* Small files must not become a second, unbounded memory. */
+	WRITE_ONCE(pool->inline_limit, max(memory << pool->block_shift >> 4,
+					   (u64)pool->block_size));
 	atomic64_set(&pool->capacity, capacity);
 }
 

@@ -235,20 +235,44 @@ static const struct blk_holder_ops holder_ops = {
 	.mark_dead = mark_dead,
 };
 
-static int sb_io(struct kvl_bdev *d, enum req_op op)
+static int sb_io(struct block_device *bdev, struct kvlift_sb *sb,
+		 enum req_op op)
 {
 	struct bio *bio;
 	int err;
 
-	bio = bio_alloc(d->bdev, 1, op | REQ_SYNC |
+	bio = bio_alloc(bdev, 1, op | REQ_SYNC |
 			(op == REQ_OP_WRITE ? REQ_FUA | REQ_PREFLUSH : 0),
 			GFP_KERNEL);
 	bio->bi_iter.bi_sector = 0;
-	__bio_add_page(bio, virt_to_page(d->sb), KVLIFT_SB_SIZE,
-		       offset_in_page(d->sb));
+	__bio_add_page(bio, virt_to_page(sb), KVLIFT_SB_SIZE,
+		       offset_in_page(sb));
 	err = submit_bio_wait(bio);
 	bio_put(bio);
 	return err;
+}
+
+/* The block size a device was formatted for, 0 for none or any trouble. */
+u32 kvl_bdev_peek_block(const char *path)
+{
+	struct file *file = bdev_file_open_by_path(path, BLK_OPEN_READ, NULL,
+						   NULL);
+	struct kvlift_sb *sb;
+	u32 size = 0;
+
+	if (IS_ERR(file))
+		return 0;
+	sb = kmalloc(KVLIFT_SB_SIZE, GFP_KERNEL);
+	if (sb && bdev_nr_bytes(file_bdev(file)) >= KVLIFT_SB_SIZE &&
+	    !sb_io(file_bdev(file), sb, REQ_OP_READ) &&
+	    !memcmp(sb->magic, KVLIFT_SB_MAGIC, sizeof(sb->magic)))
+		size = le32_to_cpu(sb->block_size);
+	if (size < KVLIFT_BLOCK_MIN || size > KVLIFT_BLOCK_MAX ||
+	    !is_power_of_2(size))
+		size = 0;
+	kfree(sb);
+	bdev_fput(file);
+	return size;
 }
 
 static u32 sb_crc(struct kvl_bdev *d)
@@ -371,7 +395,7 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 			      d->path);
 		return ERR_PTR(err);
 	}
-	err = sb_io(d, REQ_OP_READ);
+	err = sb_io(d->bdev, d->sb, REQ_OP_READ);
 	if (err) {
 		kvl_msg(fc, err, "nvme=%s: the superblock cannot be read (%d)",
 			d->path, err);
@@ -446,7 +470,7 @@ int kvl_bdev_claim(struct kvl_pool *pool, struct fs_context *fc)
 
 		le64_add_cpu(&d->sb->mount_epoch, 1);
 		d->sb->crc = cpu_to_le32(sb_crc(d));
-		err = sb_io(d, REQ_OP_WRITE);
+		err = sb_io(d->bdev, d->sb, REQ_OP_WRITE);
 		if (err)
 			return kvl_msg(fc, err,
 				       "nvme=%s: the superblock cannot be written (%d)",
