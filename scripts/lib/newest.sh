@@ -28,7 +28,7 @@ declare -F kernel_get >/dev/null || . "$LIB/kernels.sh"
 NEWEST_SUITE=trixie
 NEWEST_ROOT=$CACHE/$NEWEST_SUITE
 NEWEST_TOOLS="base-files libc6 gcc-14 make binutils pahole kmod xz-utils libelf1t64
-	libssl3t64 zlib1g bash dash coreutils sed mawk grep findutils diffutils perl-base"
+	libssl3t64 zlib1g bash dash coreutils util-linux sed mawk grep findutils diffutils perl-base"
 
 # Whether this machine's own tools will do.
 newest_native() {
