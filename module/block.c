@@ -8,6 +8,7 @@
  *	folio lock		core installs a PMD under it after ->fault
  *	i_mmap_rwsem, page-table locks	inside unmap_mapping_pages()
  *	tier->lru_lock
+ *	pool->resize_lock
  *	inode->i_lock, member->lock, region->table_lock
  *
  * No block lock is held over an access to user memory that may fault. The

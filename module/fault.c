@@ -257,7 +257,20 @@ static struct mempolicy *kvl_get_policy(struct vm_area_struct *vma,
 	return NULL;
 }
 
+/*
+ * Stores are not seen one by one: the end of a mapping that could write
+ * counts as one, so that a changed file never keeps an old mtime.
+ */
+static void kvl_vm_close(struct vm_area_struct *vma)
+{
+	struct inode *inode = file_inode(vma->vm_file);
+
+	if ((vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
+		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+}
+
 static const struct vm_operations_struct kvl_vm_ops = {
+	.close = kvl_vm_close,
 	.fault = kvl_fault,
 	.map_pages = kvl_map_pages,
 	.get_policy = kvl_get_policy,

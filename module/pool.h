@@ -54,13 +54,14 @@ struct kvl_pool {
 	const struct kvl_policy *policy;
 	struct kvl_domain *root_domain;
 
+	spinlock_t resize_lock;	/* who computes capacity and watermarks */
 	atomic64_t capacity;
 	atomic64_t used;
 	atomic64_t inline_used;
 	u64 inline_limit;
 	atomic64_t next_id;
 
-	unsigned int slot_seq;
+	atomic_t slot_seq;
 	wait_queue_head_t slot_wait;
 	atomic_t moves;
 	wait_queue_head_t move_wait;
@@ -101,8 +102,7 @@ bool kvl_pool_stuck(struct kvl_pool *pool);
 
 static inline unsigned int kvl_pool_slot_seq(struct kvl_pool *pool)
 {
-	/* Pairs with the store before the wake-up in kvl_pool_slot_freed(). */
-	return smp_load_acquire(&pool->slot_seq);
+	return atomic_read_acquire(&pool->slot_seq);
 }
 
 u32 kvl_pool_crc(struct kvl_pool *pool, const void *data, size_t len);

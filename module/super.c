@@ -186,6 +186,7 @@ static struct kvl_pool *pool_create(void)
 		kvl_tier_init(&pool->tiers[i], pool, i);
 	init_waitqueue_head(&pool->slot_wait);
 	init_waitqueue_head(&pool->move_wait);
+	spin_lock_init(&pool->resize_lock);
 	spin_lock_init(&pool->prefetch_lock);
 	INIT_LIST_HEAD(&pool->prefetch_list);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);

@@ -172,6 +172,7 @@ void kvl_pool_resized(struct kvl_pool *pool)
 	u64 memory = 0;
 	unsigned int id, i;
 
+	spin_lock(&pool->resize_lock);
 	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
 		struct kvl_tier *t = &pool->tiers[id];
 		u64 slots = 0;
@@ -196,6 +197,7 @@ void kvl_pool_resized(struct kvl_pool *pool)
 	WRITE_ONCE(pool->inline_limit, max(memory << pool->block_shift >> 4,
 					   (u64)pool->block_size));
 	atomic64_set(&pool->capacity, capacity);
+	spin_unlock(&pool->resize_lock);
 }
 
 int kvl_pool_charge(struct kvl_pool *pool, u64 blocks)
@@ -215,9 +217,8 @@ void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks)
 
 void kvl_pool_slot_freed(struct kvl_pool *pool)
 {
-	/* Lost increments are harmless: any change wakes. */
-	smp_store_release(&pool->slot_seq, pool->slot_seq + 1);
-	/* Pairs with the barrier of wait_event: sequence, then waiters. */
+	atomic_inc(&pool->slot_seq);
+	/* Has the barrier that pairs with wait_event's. */
 	if (wq_has_sleeper(&pool->slot_wait))
 		wake_up_all(&pool->slot_wait);
 }

@@ -334,6 +334,8 @@ static void mem_resize(struct kvl_member *m, u64 asked)
 {
 	struct kvl_mem *mem = to_mem(m);
 
+	/* A run for the old budget must not complete the wait for this one. */
+	cancel_work_sync(&mem->fill);
 	reinit_completion(&mem->filled);
 	spin_lock(&m->lock);
 	m->asked = asked;
