@@ -10,6 +10,7 @@ none_lost() { [ "$(member_sum lost)" = 0 ]; }
 load
 for b in 64K 16K 1M 2M; do
 	d=16M
+	[ $b != 1M ] || d=32M
 	[ $b != 2M ] || d=64M
 	mkpool $b $d - -
 	run maps $MNT

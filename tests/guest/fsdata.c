@@ -66,6 +66,18 @@ static void wait_used(uint64_t want)
 	IS(used_now(), want);
 }
 
+/* What the test before has deleted may still be on its way out. */
+static void settle(void)
+{
+	uint64_t was = ~0ull, now;
+
+	for (int quiet = 0; kvl && quiet < 5; was = now) {
+		now = used_now();
+		quiet = now == was ? quiet + 1 : 0;
+		kvt_msleep(20);
+	}
+}
+
 static void t_rw(void)
 {
 	static const int offs[] = {
@@ -291,6 +303,7 @@ static void t_fallocate(void)
 
 	rc = fallocate(fd, FALLOC_FL_ZERO_RANGE, 10, 100000);
 	if (kvl || !rc || errno != EOPNOTSUPP) {
+		OK(ftruncate(fd, n));
 		kvt_fill(buf, (size_t)n, 4, 0);
 		IS(kvt_pwrite(fd, buf, (size_t)n, 0), n);
 		OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 10, 2 * (off_t)bs));
@@ -465,6 +478,7 @@ static void t_splice(void)
 		ssize_t k;
 
 		OK(ftruncate(b, 0));
+		kvt_fill(buf, 65536, 11, 0);
 		off = 0;
 		k = OK(vmsplice(p[1], &iov, 1, 0));
 		while (k > 0 && out < (size_t)k) {
@@ -830,6 +844,7 @@ int main(int argc, char **argv)
 			continue;
 		MUST(mkdir("fsdata.d", 0755));
 		MUST(chdir("fsdata.d"));
+		settle();
 		tests[i].run();
 		MUST(chdir(".."));
 		OK(rmdir("fsdata.d"));

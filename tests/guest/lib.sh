@@ -20,10 +20,13 @@ say() { printf '%s: %s\n' "$TEST" "$*"; }
 
 dump() {
 	{
-		grep -H . /sys/fs/kvlift/objects
-		grep -rH . /sys/fs/kvlift/*/ 2>/dev/null
-		dmesg | tail -n 25
-	} >&2 2>/dev/null
+		tr '\n' ' ' </sys/fs/kvlift/objects && echo
+		for d in /sys/fs/kvlift/*/; do
+			echo "$d $(grep -v ' 0$' "$d/counters" | tr '\n' ' ')"
+			for m in "$d"*/*/; do echo "$m $(cd "$m" && grep -s . ./* | tr '\n' ' ')"; done
+		done
+		dmesg | grep -v 'mounted, blocks' | tail -n 25
+	} 2>/dev/null >&2
 }
 
 fail() {
