@@ -54,6 +54,8 @@ static int64_t range(const struct kvlift_region *region, unsigned long cmd,
 	struct kvlift_range arg;
 	int ret;
 
+	if (count == 0)
+		return 0;
 	memset(&arg, 0, sizeof(arg));
 	arg.first = first;
 	arg.count = count;

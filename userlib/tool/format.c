@@ -340,7 +340,7 @@ static void report(const struct format_device *devs, unsigned int count,
 		   const char *uuid)
 {
 	char size[SIZE_TEXT], room[SIZE_TEXT];
-	unsigned int i;
+	unsigned int i, images = 0;
 
 	printf("pool %s\n", uuid);
 	for (i = 0; i < count; i++)
@@ -348,9 +348,13 @@ static void report(const struct format_device *devs, unsigned int count,
 		       size_text(devs[i].size, size),
 		       size_text(devs[i].size - devs[i].data_offset, room));
 	fputs("mount it with: mount -t kvlift -o dram=SIZE", stdout);
-	for (i = 0; i < count; i++)
-		printf(",nvme=%s", devs[i].path);
+	for (i = 0; i < count; i++) {
+		images += !devs[i].is_block;
+		printf(",nvme=%s", devs[i].is_block ? devs[i].path : "LOOP");
+	}
 	fputs(" none DIR\n", stdout);
+	if (images)
+		puts("where LOOP is what 'losetup --find --show IMAGE' prints");
 }
 
 static const char help[] =

@@ -300,6 +300,7 @@ static int play(struct args *a, const struct trace *t, struct result *r)
 		return ret;
 	a->engine.dir = pool.dir;
 	ret = engine_run(t, &a->engine, r);
+	a->engine.dir = NULL;
 	mkpool_undo(&pool);
 	return ret;
 }
