@@ -17,10 +17,11 @@ static void sizes(void)
 	CHECK_EQ(v, 8ULL << 40);
 	CHECK_EQ(kvl_parse_size("8388607T", &v), 0);
 
-	static const char *const bad[] = { "",	 "K",	"0",	"0K",
-					   "-1", "1KK", "1 K",	"1.5G",
-					   "+1", "0x1", " 1",	"8388608T",
-					   "1@", "1:",	"18446744073709551616" };
+	static const char *const bad[] = {
+		"",    "K",	   "0",	   "0K", "-1",
+		"1KK", "1 K",	   "1.5G", "+1", "0x1",
+		" 1",  "8388608T", "1@",   "1:", "18446744073709551616"
+	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		v = 7;
@@ -120,10 +121,10 @@ static void fuzz(void)
 
 int main(void)
 {
-	RUN(sizes);
-	RUN(blocks);
-	RUN(memory);
-	RUN(devices);
-	RUN(fuzz);
-	return DONE();
+	CASE(sizes);
+	CASE(blocks);
+	CASE(memory);
+	CASE(devices);
+	CASE(fuzz);
+	UNIT_END();
 }
