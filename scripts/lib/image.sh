@@ -82,7 +82,7 @@ image_tools() {
 	IMG_TOOLS=$IMAGES/tools-$key.sqsh
 	[ -e "$IMG_TOOLS" ] && { touch "$IMG_TOOLS"; return; }
 	log "making the guest's user space (once)"
-	dir=$(mktemp -d "$IMAGES/tools.XXXXXX")
+	dir=$(mktemp -d "$IMAGES/tools.$$.XXXXXX")
 	mkdir -p "$dir"/usr/{bin,sbin,lib,lib64,lib32,libx32} "$dir"/{etc,proc,sys,dev,tmp,run,var/tmp,root,mnt,home}
 	for l in bin sbin lib lib64; do ln -s "usr/$l" "$dir/$l"; done
 	# shellcheck disable=SC2086
@@ -139,8 +139,9 @@ image_kernel() {
 	IMG_MODULES=$IMAGES/$K_NAME-$key.sqsh IMG_INITRD=$IMAGES/$K_NAME-$key.cpio IMG_VMLINUX=$IMAGES/$K_NAME-$key.vmlinux
 	[ -e "$IMG_MODULES" ] && [ -e "$IMG_INITRD" ] && return
 	log "packing the modules of $K_RELEASE (once)"
-	rm -f "$IMAGES/$K_NAME"-*
-	dir=$(mktemp -d "$IMAGES/modules.XXXXXX")
+	# Older ones may still be in use by a guest that runs or waits.
+	find "$IMAGES" -maxdepth 1 -name "$K_NAME-*" -mmin +120 -delete
+	dir=$(mktemp -d "$IMAGES/modules.$$.XXXXXX")
 	mod=$dir/usr/lib/modules/$K_RELEASE
 	mkdir -p "$mod"
 	# Sound, DRM and wireless drivers are half of Debian's modules.
@@ -184,7 +185,7 @@ module_files() {
 
 make_initrd() {
 	local mod=$1 out=$2 dir f n=0
-	dir=$(mktemp -d "$IMAGES/initrd.XXXXXX")
+	dir=$(mktemp -d "$IMAGES/initrd.$$.XXXXXX")
 	mkdir -p "$dir"/{bin,dev,proc,sys,m,rw,low,new}
 	cp "$(command -v busybox)" "$dir/bin/busybox"
 	for f in $(module_files "$mod" squashfs overlay virtio_pci virtio_blk virtio_console nfit nd_pmem); do
