@@ -16,6 +16,8 @@
  * I/O holds no block lock.
  */
 #include <linux/kernel.h>
+#include <linux/workqueue.h>
+#include <linux/psi.h>
 #include <linux/sched.h>
 
 #include "block.h"
@@ -46,8 +48,15 @@ int kvl_block_lock_killable(struct kvl_block *b)
 /* Waits until nobody holds the lock. 0, or -EINTR. */
 int kvl_block_wait(struct kvl_block *b)
 {
+	unsigned long pflags;
+	int err;
+
 	might_sleep();
-	return wait_on_bit(&b->flags, KVL_B_LOCK, TASK_KILLABLE) ? -EINTR : 0;
+	/* To the task this is memory that is not there yet. */
+	psi_memstall_enter(&pflags);
+	err = wait_on_bit_io(&b->flags, KVL_B_LOCK, TASK_KILLABLE);
+	psi_memstall_leave(&pflags);
+	return err ? -EINTR : 0;
 }
 
 void kvl_block_unlock_async(struct kvl_block *b)

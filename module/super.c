@@ -521,9 +521,10 @@ static int reconfigure(struct fs_context *fc)
 	if (ctx->o.block_size && ctx->o.block_size != pool->block_size)
 		return kvl_msg(fc, -EINVAL,
 			       "block=: the block size of a pool cannot change");
-	if (ctx->has_uid || ctx->has_gid || ctx->has_mode)
-		return kvl_msg(fc, -EINVAL,
-			       "uid=, gid=, mode= count when the pool is mounted; now use chown and chmod");
+	/*
+	 * uid=, gid= and mode= count when the pool is mounted; mount(8) hands
+	 * them in again from fstab, so they are ignored here, as in tmpfs.
+	 */
 	err = check_watermarks(fc, low, high);
 	if (err)
 		return err;
