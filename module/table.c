@@ -91,7 +91,8 @@ static int table_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	if (vma->vm_flags & VM_WRITE)
 		return -EACCES;
-	if (!(vma->vm_flags & VM_SHARED))
+	/* Of a read-only descriptor the core has cleared VM_SHARED. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	vm_flags_mod(vma, VM_DONTDUMP | VM_DONTEXPAND, VM_MAYWRITE);
 	vma->vm_private_data = file->private_data;

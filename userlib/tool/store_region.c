@@ -75,6 +75,11 @@ static int open_file(struct store *s, const char *suffix, uint64_t size,
 	if (ret)
 		return ret;
 	ret = kvlift_region_info(*r, &info);
+	/* Its maker was killed before it could give it a size. */
+	if (!ret && info.size == 0) {
+		*made = true;
+		return kvlift_region_size(*r, size);
+	}
 	if (!ret && info.size != size) {
 		error("%s: is of another trace, --requests or --block: run without --resume to start afresh",
 		      name);
