@@ -181,11 +181,13 @@ static int kvl_mknod(struct mnt_idmap *idmap, struct inode *dir,
 	return add(idmap, dir, dentry, mode, dev, NULL);
 }
 
-static int kvl_create(struct mnt_idmap *idmap, struct inode *dir,
-		      struct dentry *dentry, umode_t mode KVL_CREATE_EXCL)
+static int create(struct mnt_idmap *idmap, struct inode *dir,
+		  struct dentry *dentry, umode_t mode)
 {
 	return add(idmap, dir, dentry, mode | S_IFREG, 0, NULL);
 }
+
+KVL_DEFINE_CREATE(kvl_create, create)
 
 static KVL_MKDIR_T kvl_mkdir(struct mnt_idmap *idmap, struct inode *dir,
 			     struct dentry *dentry, umode_t mode)
