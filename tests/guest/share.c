@@ -5,6 +5,8 @@
  * shows up in anything new, however it is looked for.
  *
  *	share DIR [SEED]
+ *	share DIR plant		leave a file "planted" of the secret pattern
+ *	share DIR hunt		look for that pattern in everything new
  */
 #include "kvltest.h"
 
@@ -251,6 +253,19 @@ int main(int argc, char **argv)
 	if (!buf)
 		kvt_die("no memory");
 	umask(0);
+	if (argc > 2 && !strcmp(argv[2], "plant")) {
+		for (size_t i = 0; i + 16 <= bs; i += 16)
+			memcpy(buf + i, secret, 16);
+		fd = MUST(open("planted", O_CREAT | O_TRUNC | O_RDWR, 0600));
+		for (size_t i = 0; i < info.capacity / 4; i++)
+			IS(kvt_pwrite(fd, buf, bs, (off_t)(i * bs)), bs);
+		return kvt_end("share");
+	}
+	if (argc > 2 && !strcmp(argv[2], "hunt")) {
+		memset(buf, 0, bs);
+		never_again(1);
+		return kvt_end("share");
+	}
 	ping_pong();
 	stranger();
 	for (uint64_t round = 0; round < 2; round++) {
