@@ -14,21 +14,15 @@
 #error "kvlift needs Linux 6.12 or newer"
 #endif
 
-/* ->create() that calls @fn with what is common; 7.x drops the last argument. */
+/* The head of an inode_operations.create; 7.x drops the last argument. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
-#define KVL_DEFINE_CREATE(name, fn)					\
-static int name(struct mnt_idmap *idmap, struct inode *dir,		\
-		struct dentry *dentry, umode_t mode)			\
-{									\
-	return fn(idmap, dir, dentry, mode);				\
-}
+#define KVL_CREATE(name)						\
+	int name(struct mnt_idmap *idmap, struct inode *dir,		\
+		 struct dentry *dentry, umode_t mode)
 #else
-#define KVL_DEFINE_CREATE(name, fn)					\
-static int name(struct mnt_idmap *idmap, struct inode *dir,		\
-		struct dentry *dentry, umode_t mode, bool excl)		\
-{									\
-	return fn(idmap, dir, dentry, mode);				\
-}
+#define KVL_CREATE(name)						\
+	int name(struct mnt_idmap *idmap, struct inode *dir,		\
+		 struct dentry *dentry, umode_t mode, bool excl)
 #endif
 
 /* ->mkdir returns a dentry since 6.15. */

@@ -181,13 +181,10 @@ static int kvl_mknod(struct mnt_idmap *idmap, struct inode *dir,
 	return add(idmap, dir, dentry, mode, dev, NULL);
 }
 
-static int create(struct mnt_idmap *idmap, struct inode *dir,
-		  struct dentry *dentry, umode_t mode)
+static KVL_CREATE(kvl_create)
 {
 	return add(idmap, dir, dentry, mode | S_IFREG, 0, NULL);
 }
-
-KVL_DEFINE_CREATE(kvl_create, create)
 
 static KVL_MKDIR_T kvl_mkdir(struct mnt_idmap *idmap, struct inode *dir,
 			     struct dentry *dentry, umode_t mode)
