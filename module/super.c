@@ -272,8 +272,10 @@ static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 		return kvl_msg(fc, -EINVAL,
 			       "%s=: no node has both CPUs and memory; name one with @NODE",
 			       kvl_tier_name(tier));
-	share = DIV_ROUND_UP_ULL(bytes >> pool->block_shift, nr)
-		<< pool->block_shift;
+	share = bytes;
+	if (nr > 1)
+		share = DIV_ROUND_UP_ULL(bytes >> pool->block_shift, nr)
+			<< pool->block_shift;
 	for_each_node_state(node, N_CPU) {
 		if (!node_state(node, N_NORMAL_MEMORY))
 			continue;
@@ -326,7 +328,7 @@ static int wait_hard(struct kvl_pool *pool, struct fs_context *fc)
 				return ret;
 			if (ret)
 				return kvl_msg(fc, -ENOMEM,
-					       "%s=: %s gave %llu of %llu slots of %u KiB; ask for less, choose smaller blocks, or mount without 'hard'",
+					       "hard: %s %s gave %llu of %llu slots of %u KiB; ask for less, choose smaller blocks, or mount without 'hard'",
 					       kvl_tier_name(id), m->name,
 					       m->got, m->asked,
 					       pool->block_size >> 10);
@@ -485,8 +487,9 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 		c[j].asked = opt->m.bytes >> pool->block_shift;
 		if (!c[j].asked)
 			return kvl_msg(fc, -EINVAL,
-				       "%s=: less than one block of %u KiB",
-				       name, pool->block_size >> 10);
+				       "%s=%lluK: less than one block of %u KiB",
+				       name, opt->m.bytes >> 10,
+				       pool->block_size >> 10);
 		if (j == *nr)
 			++*nr;
 	}

@@ -323,10 +323,10 @@ static int mem_check_resize(struct kvl_member *m, struct fs_context *fc,
 
 	if (asked > max)
 		return kvl_msg(fc, -ENOMEM,
-			       "%s=: node %d has %llu MiB that the kernel can use, less than the %llu MiB asked for",
-			       kvl_tier_name(m->tier->id), m->node,
-			       max << mem->pool->block_shift >> 20,
-			       asked << mem->pool->block_shift >> 20);
+			       "%s=%lluK@%d: the kernel can use %llu MiB of that node at most; ask for less",
+			       kvl_tier_name(m->tier->id),
+			       asked << mem->pool->block_shift >> 10, m->node,
+			       max << mem->pool->block_shift >> 20);
 	return 0;
 }
 
@@ -403,19 +403,19 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 	if (node < 0 || node >= MAX_NUMNODES || !node_online(node) ||
 	    !NODE_DATA(node)->node_present_pages) {
 		kvl_msg(fc, 0,
-			"%s=: there is no node %d with memory; see /sys/devices/system/node/has_memory",
-			name, node);
+			"%s=%lluK@%d: there is no node %d with memory; see /sys/devices/system/node/has_memory",
+			name, bytes >> 10, node, node);
 		return ERR_PTR(-EINVAL);
 	}
 	if (!kernel_zone_pages(node)) {
 		kvl_msg(fc, 0,
-			"%s=: all memory of node %d is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
-			name, node);
+			"%s=%lluK@%d: all memory of that node is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
+			name, bytes >> 10, node);
 		return ERR_PTR(-EINVAL);
 	}
 	if (bytes < pool->block_size) {
-		kvl_msg(fc, 0, "%s=: %llu bytes is less than one block of %u KiB",
-			name, bytes, pool->block_size >> 10);
+		kvl_msg(fc, 0, "%s=%lluK@%d: less than one block of %u KiB",
+			name, bytes >> 10, node, pool->block_size >> 10);
 		return ERR_PTR(-EINVAL);
 	}
 	mem = kzalloc(sizeof(*mem), GFP_KERNEL);
