@@ -11,6 +11,7 @@
 #include <linux/fadvise.h>
 #include <linux/mm.h>
 #include <linux/falloc.h>
+#include <linux/filelock.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -565,6 +566,7 @@ const struct file_operations kvl_file_fops = {
 	.splice_write = iter_file_splice_write,
 	.fallocate = kvl_fallocate,
 	.fadvise = kvl_fadvise,
+	.setlease = generic_setlease,
 	.unlocked_ioctl = kvl_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -156,7 +156,7 @@ static void *fuzz(void *arg)
 			break;
 		case 3:
 			fallocate(fds[1], (int)(r & 0x7f), (off_t)value(&rnd),
-				  -(off_t)(value(&rnd) | 1));
+				  -(off_t)((value(&rnd) & INT64_MAX) | 1));
 			break;
 		default:
 			break;

@@ -64,8 +64,8 @@ refused block=64K,dram=4M,cxl=4M@-1 'cxl'
 refused block=64K,dram=4M,cxl=4M@77 'node 77'
 refused block=64K,dram=4M,cxl=4M@99999 'node'
 refused block=64K,dram=4M@77 'node 77'
-refused block=64K,dram=4M,cxl=900G@$N "node $N|less than"
-refused block=64K,dram=900G 'node|less than'
+refused block=64K,dram=4M,cxl=900G@$N "at most"
+refused block=64K,dram=900G "at most"
 refused block=64K,dram=4M@0,dram=4M@0 'node 0|twice'
 refused block=64K,dram=4M,cxl=4M@$N,cxl=4M@$N "node $N|twice"
 # Unknown and malformed.

@@ -11,7 +11,7 @@ N=/sys/kernel/config/nullb/kvt
 mkdir $N || skip "no null_blk device"
 # shellcheck disable=SC2317
 gone() { echo 0 >$N/power && rmdir $N; } 2>/dev/null
-trap 'gone; clean_up' EXIT
+trap 'rc=$?; gone; (exit $rc); clean_up' EXIT
 echo 64 >$N/size
 echo 1 >$N/memory_backed
 echo 512 >$N/blocksize
@@ -44,8 +44,9 @@ for bk in 64 2048; do
 	[ $((0x$(kvtctl loc $MNT/f 3 | sed 's/.*0x//') & 8)) = 8 ] || fail "no KVLIFT_LOC_ERROR: $(kvtctl loc $MNT/f 3)"
 	kvtctl check $MNT/f 1 $((3 * bs)) || fail "the blocks before"
 	kvtctl check $MNT/f 1 $((4 * bs)) $((4 * bs)) || fail "the blocks behind"
-	# It can again: nothing was lost.
+	# It can again, and is asked again after a second: nothing was lost.
 	echo "-$((at / 512 + 5))-$((at / 512 + 5))" >$N/badblocks
+	sleep 1.5
 	kvtctl check $MNT/f 1 $((8 * bs)) || fail "after the sector came back"
 	[ $((0x$(kvtctl loc $MNT/f 3 | sed 's/.*0x//') & 8)) = 0 ] || fail "KVLIFT_LOC_ERROR stays"
 	kvtctl move $MNT/f nvme || fail "demote again"
@@ -112,5 +113,6 @@ for i in $(seq 0 127); do
 done
 say "$io of 128 blocks gave EIO"
 echo "-0-131071" >$N/badblocks
+sleep 1.5
 kvtctl check $MNT/f 4 $((8 << 20)) || fail "after the device came back"
 check_clean

@@ -44,7 +44,7 @@ kvtctl check $MNT/a 1 $((6 << 20)) || fail "check"
 
 # What can't be: nothing changes.
 before=$(member dram asked)
-refused dram=900G 'dram|node'
+refused dram=900G 'at most'
 refused dram=8M@77 'node 77|member|dram'
 refused cxl=8M@77 'node 77|member|cxl'
 refused block=16K 'block'
