@@ -6,7 +6,7 @@
  *
  *	fsdata DIR [TEST...]
  */
-#include "kvltest.h"
+#include "fstest.h"
 
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -20,63 +20,9 @@
 
 #define BUFSZ (4u << 20)
 
-static bool kvl;
 static struct kvlift_info info;
 static size_t bs = 65536;
 static char *buf, *buf2;
-
-static int mk(const char *name)
-{
-	return MUST(open(name, O_CREAT | O_TRUNC | O_RDWR, 0600));
-}
-
-static off_t size_of(int fd)
-{
-	struct stat st;
-
-	OK(fstat(fd, &st));
-	return st.st_size;
-}
-
-static long long blocks_of(int fd)
-{
-	struct stat st;
-
-	OK(fstat(fd, &st));
-	return st.st_blocks;
-}
-
-static uint64_t used_now(void)
-{
-	struct kvlift_info i;
-	int fd = MUST(open(".", O_RDONLY));
-
-	MUST(kvt_info(fd, &i));
-	close(fd);
-	return i.used;
-}
-
-/* Slots are given back in the background. */
-static void wait_used(uint64_t want)
-{
-	if (!kvl)
-		return;
-	for (int i = 0; i < 300 && used_now() != want; i++)
-		kvt_msleep(10);
-	IS(used_now(), want);
-}
-
-/* What the test before has deleted may still be on its way out. */
-static void settle(void)
-{
-	uint64_t was = ~0ull, now;
-
-	for (int quiet = 0; kvl && quiet < 5; was = now) {
-		now = used_now();
-		quiet = now == was ? quiet + 1 : 0;
-		kvt_msleep(20);
-	}
-}
 
 static void t_rw(void)
 {
@@ -799,10 +745,7 @@ static void t_self(void)
 	OK(unlink("f"));
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
+static const struct fstest tests[] = {
 	{ "rw", t_rw },
 	{ "truncate", t_truncate },
 	{ "fallocate", t_fallocate },
@@ -818,13 +761,8 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	int fd;
+	int fd = fst_start("fsdata", argc, argv);
 
-	if (argc < 2)
-		kvt_die("usage: fsdata DIR [TEST...]");
-	MUST(chdir(argv[1]));
-	fd = MUST(open(".", O_RDONLY | O_DIRECTORY));
-	kvl = kvt_is_kvlift(fd);
 	if (kvl) {
 		MUST(kvt_info(fd, &info));
 		bs = info.block_size;
@@ -834,25 +772,5 @@ int main(int argc, char **argv)
 	buf2 = malloc(5 * bs + 2 * BUFSZ);
 	if (!buf || !buf2)
 		kvt_die("no memory");
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		bool wanted = argc == 2;
-		int before = kvt_fails;
-
-		for (int k = 2; k < argc; k++)
-			wanted |= !strcmp(argv[k], tests[i].name);
-		if (!wanted)
-			continue;
-		MUST(mkdir("fsdata.d", 0755));
-		MUST(chdir("fsdata.d"));
-		settle();
-		tests[i].run();
-		MUST(chdir(".."));
-		OK(rmdir("fsdata.d"));
-		if (kvt_fails > before) {
-			printf("fsdata: %s: %d failed\n", tests[i].name,
-			       kvt_fails - before);
-			IS(system("rm -rf fsdata.d"), 0);
-		}
-	}
-	return kvt_end("fsdata");
+	return fst_run(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -6,7 +6,7 @@
  *
  *	fsops DIR [TEST...]
  */
-#include "kvltest.h"
+#include "fstest.h"
 
 #include <dirent.h>
 #include <sys/file.h>
@@ -21,8 +21,6 @@
 #define RENAME_NOREPLACE (1 << 0)
 #define RENAME_EXCHANGE	 (1 << 1)
 #endif
-
-static bool kvl; /* on kvlift, not on another file system */
 
 static struct stat st_of(const char *path)
 {
@@ -775,10 +773,7 @@ static void t_xattr(void)
 	OK(unlink("f"));
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
+static const struct fstest tests[] = {
 	{ "create", t_create },	  { "mkdir", t_mkdir },
 	{ "rename", t_rename },	  { "link", t_link },
 	{ "special", t_special }, { "perm", t_perm },
@@ -788,34 +783,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	int fd;
-
-	if (argc < 2)
-		kvt_die("usage: fsops DIR [TEST...]");
-	MUST(chdir(argv[1]));
-	fd = MUST(open(".", O_RDONLY | O_DIRECTORY));
-	kvl = kvt_is_kvlift(fd);
-	close(fd);
+	close(fst_start("fsops", argc, argv));
 	umask(022);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		bool wanted = argc == 2;
-		int before = kvt_fails;
-
-		for (int k = 2; k < argc; k++)
-			wanted |= !strcmp(argv[k], tests[i].name);
-		if (!wanted)
-			continue;
-		MUST(mkdir("fsops.d", 0755));
-		MUST(chdir("fsops.d"));
-		tests[i].run();
-		MUST(chdir(".."));
-		/* Each leaves nothing behind, else it says so here. */
-		OK(rmdir("fsops.d"));
-		if (kvt_fails > before) {
-			printf("fsops: %s: %d failed\n", tests[i].name,
-			       kvt_fails - before);
-			IS(system("rm -rf fsops.d"), 0);
-		}
-	}
-	return kvt_end("fsops");
+	return fst_run(tests, sizeof(tests) / sizeof(tests[0]));
 }
