@@ -111,20 +111,30 @@ static bool take_shadow(struct kvl_pool *pool, struct kvl_victim *v)
 	return had;
 }
 
-/* The hottest blocks: they will need their shadows last. */
-static unsigned int hottest(struct kvl_tier *t, unsigned int skip,
-			    struct kvl_victim *v)
+/* Slots looked at under lru_lock for one batch of shadows. */
+#define SHADOW_SCAN	8192
+
+/*
+ * Blocks with a shadow, from the hot end: these will need theirs last. Cold
+ * ones are looked at when the hot end has none.
+ */
+static unsigned int with_shadow(struct kvl_tier *t, struct kvl_victim *v,
+				unsigned int nr, bool cold)
 {
-	unsigned int n = 0, i = 0;
-	struct kvl_slot *s;
+	struct list_head *pos = &t->lru;
+	unsigned int n = 0, looked = 0;
 
 	spin_lock(&t->lru_lock);
-	list_for_each_entry(s, &t->lru, lru) {
-		if (i++ < skip)
-			continue;
-		if (n == KVL_VICTIM_BATCH)
+	while (n < nr && looked++ < SHADOW_SCAN) {
+		struct kvl_block *b;
+		struct kvl_slot *s;
+
+		pos = cold ? pos->prev : pos->next;
+		if (pos == &t->lru)
 			break;
-		if (!igrab(&s->region->inode))
+		s = list_entry(pos, struct kvl_slot, lru);
+		b = kvl_region_find(s->region, s->index);
+		if (!b || !READ_ONCE(b->shadow) || !igrab(&s->region->inode))
 			continue;
 		v[n].region = s->region;
 		v[n].index = s->index;
@@ -134,27 +144,32 @@ static unsigned int hottest(struct kvl_tier *t, unsigned int skip,
 	return n;
 }
 
+static bool any_shadow(struct kvl_pool *pool)
+{
+	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_NVME];
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++)
+		if (atomic64_read(&t->members[i]->nshadow))
+			return true;
+	return false;
+}
+
 /*
- * Gives up @nr shadows so that their slots can hold blocks again. False when
- * there were none. Never waits for a block.
+ * Gives up about @nr shadows so that their slots can hold blocks again. False
+ * when none was found. Never waits for a block.
  */
 bool kvl_reclaim_shadows(struct kvl_pool *pool, unsigned int nr)
 {
 	struct kvl_victim v[KVL_VICTIM_BATCH];
-	unsigned int id, n, i, skip, got = 0;
+	unsigned int id, n, i, pass, got = 0;
 
-	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
-		struct kvl_tier *t = &pool->tiers[id];
-
-		if (!t->nr_members)
-			continue;
-		for (skip = 0; got < nr; skip += KVL_VICTIM_BATCH) {
-			n = hottest(t, skip, v);
-			if (!n)
-				break;
+	nr = min(nr, KVL_VICTIM_BATCH);
+	for (pass = 0; pass < 2 && !got && any_shadow(pool); pass++) {
+		for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
+			n = with_shadow(&pool->tiers[id], v, nr, pass);
 			for (i = 0; i < n; i++) {
-				if (got < nr)
-					got += take_shadow(pool, &v[i]);
+				got += take_shadow(pool, &v[i]);
 				iput(&v[i].region->inode);
 			}
 		}

@@ -315,6 +315,16 @@ static int sb_check(struct kvl_bdev *d, struct fs_context *fc)
 		return kvl_msg(fc, -EUCLEAN,
 			       "nvme=%s: the superblock's layout does not fit the device of %llu MiB; write it anew with 'kvlift format --force %s'",
 			       d->path, size >> 20, d->path);
+	if (le64_to_cpu(sb->dev_size) > size)
+		return kvl_msg(fc, -EUCLEAN,
+			       "nvme=%s: the device has %llu MiB, it had %llu MiB when it was formatted; write the superblock anew with 'kvlift format --force %s'",
+			       d->path, size >> 20,
+			       le64_to_cpu(sb->dev_size) >> 20, d->path);
+	if (le32_to_cpu(sb->dev_index) >= le32_to_cpu(sb->dev_count))
+		return kvl_msg(fc, -EUCLEAN,
+			       "nvme=%s: the superblock calls it device %u of %u; format the pool's devices together with one 'kvlift format DEV...'",
+			       d->path, le32_to_cpu(sb->dev_index),
+			       le32_to_cpu(sb->dev_count));
 	if (sb->block_size &&
 	    le32_to_cpu(sb->block_size) != d->pool->block_size)
 		return kvl_msg(fc, -EINVAL,
