@@ -17,6 +17,8 @@ for b in 64K 2M; do
 	2M) d=16 c=16 n=256 data=128 ;;
 	esac
 	mkpool $b ${d}M ${c}M ${n}M
+	run loctable $MNT
+	expect_used 0
 	kvtctl fill $MNT/big 5 $((data << 20)) || fail "fill"
 	kvtctl tiers $MNT/big
 	for t in dram cxl nvme; do

@@ -145,6 +145,46 @@ out:
 	OK(unlink("sink"));
 }
 
+/*
+ * A device writes, through a registration, into blocks that are as they are on
+ * NVMe; no CPU stores anything. The copy on NVMe must not pass for the content.
+ */
+static void written_by_device_only(void)
+{
+	int fd, src;
+	struct ring r;
+	char *m;
+
+	if (!info.nr_members[KVLIFT_TIER_NVME] || !ring_open(&r))
+		return;
+	fd = mk("f", 1);
+	src = mk("src", 2);
+	m = MUST(mmap(NULL, N * bs, RW, MAP_SHARED, fd, 0));
+	for (uint64_t i = 0; i < N; i++)
+		CHECK(!kvt_move_to(fd, i, KVLIFT_TIER_NVME, 10000),
+		      "block %" PRIu64 " stays in tier %d", i, kvt_tier(fd, i));
+	CHECK_PATTERN(m, N * bs, 1, 0);
+	if (CHECK(!ring_register(&r, m, N * bs), "register: %s",
+		  strerror(errno))) {
+		for (size_t i = 0; i < N; i++)
+			IS(ring_io(&r, IORING_OP_READ_FIXED, src, m + i * bs,
+				   bs, (off_t)(i * bs)),
+			   bs);
+		IS(ring_unregister(&r), 0);
+		for (uint64_t i = 0; i < N; i++)
+			CHECK(!kvt_move_to(fd, i, KVLIFT_TIER_NVME, 10000),
+			      "block %" PRIu64 " stays in tier %d", i,
+			      kvt_tier(fd, i));
+		expect(fd, m, 2);
+	}
+	ring_close(&r);
+	munmap(m, N * bs);
+	close(fd);
+	close(src);
+	OK(unlink("f"));
+	OK(unlink("src"));
+}
+
 /* A read-only private mapping can't be registered for writing. */
 static void private_ro(void)
 {
@@ -263,6 +303,7 @@ int main(int argc, char **argv)
 		kvt_die("no memory");
 	registered(false);
 	registered(true);
+	written_by_device_only();
 	private_ro();
 	in_pipe();
 	if (argc > 2)
