@@ -3,13 +3,14 @@
 # An engine killed in the middle of a replay, 50 times: the next one finds everything, nothing leaks or hangs.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
+# time: 240
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
 need_cxl
 load
 mkpool 64K 4M 8M 400M
-rounds=50 requests=400
+rounds=50 requests=200
 [ ! -e /proc/lockdep ] || rounds=12
 
 # In the background this is a subshell: the tool takes its place, so that the
