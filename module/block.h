@@ -65,7 +65,9 @@ static inline u64 kvl_addr(unsigned int tier, unsigned int member, u32 slot)
 /* Address of the home, 0 for a hole, a reservation or inline content. */
 static inline u64 kvl_block_home(const struct kvl_block *b)
 {
-	return b->loc & KVLIFT_LOC_PRESENT ? b->loc & KVL_ADDR_MASK : 0;
+	u64 loc = READ_ONCE(b->loc);
+
+	return loc & KVLIFT_LOC_PRESENT ? loc & KVL_ADDR_MASK : 0;
 }
 
 #define KVL_LOC_STATE	(KVLIFT_LOC_PRESENT | KVLIFT_LOC_RESERVED | \

@@ -34,9 +34,14 @@
 #define KVL_MKDIR_RET(err)	(err)
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define kvl_drop_inode		inode_just_drop
+#else
+#define kvl_drop_inode		generic_delete_inode
+#endif
+
 /* Entries of a file system that lives in the dcache stay until unlinked. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
-#define kvl_drop_inode		inode_just_drop
 #define kvl_kill_litter_super	kill_anon_super
 static inline void kvl_d_instantiate(struct dentry *dentry,
 				     struct inode *inode)
@@ -44,7 +49,6 @@ static inline void kvl_d_instantiate(struct dentry *dentry,
 	d_make_persistent(dentry, inode);
 }
 #else
-#define kvl_drop_inode		generic_delete_inode
 #define kvl_kill_litter_super	kill_litter_super
 static inline void kvl_d_instantiate(struct dentry *dentry,
 				     struct inode *inode)

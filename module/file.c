@@ -49,6 +49,7 @@ static ssize_t read_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 	ssize_t done;
 	int err;
 
+again:
 	if (!b || kvl_block_empty(b))
 		return iov_iter_zero(n, to);
 	err = kvl_block_lock_killable(b);
@@ -62,7 +63,10 @@ static ssize_t read_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 	}
 	if (!kvl_addr_is_memory(kvl_block_home(b))) {
 		kvl_block_unlock(b);
-		err = kvl_block_lock_resident(r, index, b, KVL_WHY_READ, 0);
+		err = kvl_block_lock_resident(r, index, b, KVL_WHY_READ,
+					      KVL_RES_NO_FILL);
+		if (err == -ENXIO) /* punched meanwhile */
+			goto again;
 		if (err)
 			return err;
 	}
@@ -280,6 +284,12 @@ static ssize_t write_fresh(struct kvl_region *r, u64 index,
 		kvl_count(pool, KVL_C_NOSPACE);
 		return -ENOSPC;
 	}
+	/*
+	 * The buffer may be a mapping of this pool: what it needs comes before
+	 * a slot is held that nobody else can get.
+	 */
+	if (fault_in_iov_iter_readable(from, n) == n)
+		return -EFAULT;
 	err = private_slot(r, &addr);
 	if (err)
 		return err;

@@ -34,6 +34,9 @@ void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	u32 now = (u32)jiffies;
 
+	/* There it is the clock of the next attempt to read. */
+	if (READ_ONCE(b->loc) & KVLIFT_LOC_ERROR)
+		return;
 	/* Once per tick is enough, and keeps hot blocks off the lock. */
 	if (READ_ONCE(b->touched) == now)
 		return;

@@ -22,7 +22,15 @@ static struct kmem_cache *cache;
  * Zapping, unpinning and faulting mark folios dirty through here. There is
  * nothing else: blocks are not in the page cache, i_pages stays empty.
  */
+static int kvl_read_folio(struct file *file, struct folio *folio)
+{
+	/* Only for those who read the page cache behind our back. */
+	folio_unlock(folio);
+	return -EIO;
+}
+
 static const struct address_space_operations kvl_aops = {
+	.read_folio = kvl_read_folio,
 	.dirty_folio = noop_dirty_folio,
 };
 

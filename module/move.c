@@ -26,6 +26,9 @@
 #include "params.h"
 #include "trace.h"
 
+/* A device that could not write is left alone for this long, then longer. */
+#define WRITE_REST	HZ
+
 struct kvl_move {
 	struct kvl_copy copy;
 	struct kvl_region *r;
@@ -34,6 +37,7 @@ struct kvl_move {
 	enum kvl_why why;
 	u64 t_start;
 	u64 t_submit;
+	int *result;	/* of a copy that ends before submit returns */
 	struct work_struct work;
 };
 
@@ -117,6 +121,7 @@ static void abort_move(struct kvl_region *r, u64 index, struct kvl_block *b,
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 src = kvl_block_home(b);
+	struct kvl_member *m;
 
 	kvl_count(pool, KVL_C_ABORTED);
 	if (!kvl_addr_is_memory(src)) {
@@ -137,8 +142,19 @@ static void abort_move(struct kvl_region *r, u64 index, struct kvl_block *b,
 		b->shadow = 0;
 		set_bit(KVL_B_DIRTY, &b->flags);
 	}
-	/* Not to be chosen again. */
-	kvl_slot_retire(pool, dst);
+	/*
+	 * A bad place is not chosen again. Anything else may pass: the device
+	 * rests, so that the error does not go through all of its slots.
+	 */
+	if (err == -ENODATA) {
+		kvl_slot_retire(pool, dst);
+		return;
+	}
+	m = kvl_addr_member(pool, dst);
+	WRITE_ONCE(m->rest_until, get_jiffies_64() +
+				  (WRITE_REST << min(m->write_errors, 5)));
+	m->write_errors++;
+	kvl_slot_free(pool, dst);
 }
 
 static void finish(struct kvl_move *m)
@@ -162,8 +178,10 @@ static void finish(struct kvl_move *m)
 	if (down) {
 		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
 		kvl_count_add(pool, KVL_C_WRITE_BYTES, pool->block_size);
-		if (!err)
+		if (!err) {
 			b->csum = m->copy.csum;
+			kvl_addr_member(pool, dst)->write_errors = 0;
+		}
 	} else if (kvl_addr_tier(src) < kvl_addr_tier(dst)) {
 		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
 	}
@@ -178,7 +196,12 @@ static void finish(struct kvl_move *m)
 			  m->t_submit - m->t_start,
 			  m->copy.t_done - m->t_submit,
 			  now - m->copy.t_done);
+	if (m->result)
+		*m->result = err;
 	kvl_block_unlock_async(b);
+	/* Who waits for a slot may have to look elsewhere. */
+	if (err && down)
+		kvl_reclaim_kick(&pool->tiers[kvl_addr_tier(src)]);
 	mempool_free(m, pool->move_mempool);
 	atomic_dec(&kvl_objects.moves);
 	/* May be the last reference, and free the region. */
@@ -215,11 +238,10 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	u64 src = kvl_block_home(b);
 	u64 t_start = ktime_get_ns();
 	struct kvl_move *m;
-	bool sync;
 	int err;
 
 	if (kvl_addr_is_memory(src)) {
-		err = kvl_block_quiesce(r, index, b);
+		err = kvl_block_quiesce(r, index, b, false);
 		if (err) {
 			kvl_count(pool, KVL_C_REFUSED_PINNED);
 			trace_kvlift_move(pool->id, r->id, index, src, dst,
@@ -256,7 +278,9 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	m->t_start = t_start;
 	if (kvl_addr_tier(dst) > kvl_addr_tier(src))
 		atomic_inc(&pool->tiers[kvl_addr_tier(src)].leaving);
-	sync = kvl_addr_is_memory(src) && kvl_addr_is_memory(dst);
+	err = -EINPROGRESS;
+	m->result = kvl_addr_is_memory(src) && kvl_addr_is_memory(dst) ? &err :
+									 NULL;
 	if (!kvl_addr_is_memory(dst))
 		m->copy.csum = kvl_pool_crc(pool,
 					    folio_address(kvl_addr_folio(pool,
@@ -265,18 +289,24 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	m->t_submit = ktime_get_ns();
 	kvl_block_hand_over(b);
 	kvl_copy_submit(&m->copy);
-	return sync ? 0 : -EINPROGRESS;
+	return err;
 }
 
 /*
  * Where a block of tier @id goes when it has to leave. With a shadow to fall
  * back on, what does not fit one tier down needs no new slot.
  */
-static int place_below(struct kvl_pool *pool, struct kvl_block *b,
+static int place_below(struct kvl_region *r, struct kvl_block *b,
 		       unsigned int id, u64 *dst)
 {
+	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_tier *t = &pool->tiers[id];
 
+	/* A copy that cannot be read any more is none. */
+	if (b->shadow && READ_ONCE(kvl_addr_member(pool, b->shadow)->dead)) {
+		kvl_block_drop_shadow(r, b);
+		set_bit(KVL_B_DIRTY, &b->flags);
+	}
 	while ((t = kvl_tier_below(pool, t->id))) {
 		if (b->shadow && kvl_addr_tier(b->shadow) == t->id) {
 			*dst = b->shadow;
@@ -288,7 +318,8 @@ static int place_below(struct kvl_pool *pool, struct kvl_block *b,
 		}
 		if (kvl_tier_below(pool, t->id))
 			kvl_reclaim_kick(t);
-		else if (kvl_reclaim_shadows(pool, KVL_VICTIM_SHADOWS) &&
+		else if (!atomic64_read(&t->nfree) &&
+			 kvl_reclaim_shadows(pool, KVL_VICTIM_SHADOWS) &&
 			 !kvl_tier_alloc(t, NUMA_NO_NODE, dst))
 			return 0;
 	}
@@ -298,7 +329,6 @@ static int place_below(struct kvl_pool *pool, struct kvl_block *b,
 int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
 		    enum kvl_why why)
 {
-	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home = kvl_block_home(b);
 	u64 dst;
 	int err;
@@ -307,7 +337,7 @@ int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_block_unlock(b);
 		return -ENOENT;
 	}
-	err = place_below(pool, b, kvl_addr_tier(home), &dst);
+	err = place_below(r, b, kvl_addr_tier(home), &dst);
 	if (err) {
 		kvl_block_unlock(b);
 		return err;

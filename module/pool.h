@@ -34,6 +34,7 @@ struct kvl_policy;
  * @inline_used: bytes of inline content, at most @inline_limit
  * @slot_seq:	grows when a slot becomes free
  * @slot_wait:	tasks that wait for that
+ * @gave_up:	when the last one did so in vain (jiffies)
  * @next_id:	region ids and inode numbers, never reused
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
@@ -63,6 +64,7 @@ struct kvl_pool {
 
 	atomic_t slot_seq;
 	wait_queue_head_t slot_wait;
+	u64 gave_up;
 	atomic_t moves;
 	wait_queue_head_t move_wait;
 	bool stopping;
@@ -99,6 +101,7 @@ void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks);
 void kvl_pool_slot_freed(struct kvl_pool *pool);
 int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq);
 bool kvl_pool_stuck(struct kvl_pool *pool);
+bool kvl_pool_gave_up(struct kvl_pool *pool);
 
 static inline unsigned int kvl_pool_slot_seq(struct kvl_pool *pool)
 {

@@ -92,40 +92,22 @@ void kvl_reclaim_work(struct work_struct *work)
 	WRITE_ONCE(t->stalls, 0);
 }
 
-/* Takes the shadow of one slot's block; true when there was one. */
-static bool take_shadow(struct kvl_pool *pool, struct kvl_victim *v)
-{
-	struct kvl_block *b = kvl_region_find(v->region, v->index);
-	bool had = false;
-
-	if (!b || !READ_ONCE(b->shadow) || !kvl_block_trylock(b))
-		return false;
-	if (b->shadow) {
-		kvl_block_drop_shadow(v->region, b);
-		/* What is in memory is the only copy now. */
-		set_bit(KVL_B_DIRTY, &b->flags);
-		kvl_count(pool, KVL_C_SHADOW_DROPPED);
-		had = true;
-	}
-	kvl_block_unlock(b);
-	return had;
-}
-
 /* Slots looked at under lru_lock for one batch of shadows. */
 #define SHADOW_SCAN	8192
 
 /*
- * Blocks with a shadow, from the hot end: these will need theirs last. Cold
- * ones are looked at when the hot end has none.
+ * Gives up at most @nr shadows, from the hot end: these blocks will need
+ * theirs last. A block whose slot is on the list under lru_lock is not freed,
+ * nor is its region, so that no reference is needed, nor a last one dropped.
  */
-static unsigned int with_shadow(struct kvl_tier *t, struct kvl_victim *v,
-				unsigned int nr, bool cold)
+static unsigned int take_shadows(struct kvl_tier *t, unsigned int nr,
+				 bool cold)
 {
 	struct list_head *pos = &t->lru;
-	unsigned int n = 0, looked = 0;
+	unsigned int got = 0, looked = 0;
 
 	spin_lock(&t->lru_lock);
-	while (n < nr && looked++ < SHADOW_SCAN) {
+	while (got < nr && looked++ < SHADOW_SCAN) {
 		struct kvl_block *b;
 		struct kvl_slot *s;
 
@@ -134,14 +116,19 @@ static unsigned int with_shadow(struct kvl_tier *t, struct kvl_victim *v,
 			break;
 		s = list_entry(pos, struct kvl_slot, lru);
 		b = kvl_region_find(s->region, s->index);
-		if (!b || !READ_ONCE(b->shadow) || !igrab(&s->region->inode))
+		if (!b || !READ_ONCE(b->shadow) || !kvl_block_trylock(b))
 			continue;
-		v[n].region = s->region;
-		v[n].index = s->index;
-		n++;
+		if (b->shadow) {
+			kvl_block_drop_shadow(s->region, b);
+			/* What is in memory is the only copy now. */
+			set_bit(KVL_B_DIRTY, &b->flags);
+			got++;
+		}
+		kvl_block_unlock(b);
 	}
 	spin_unlock(&t->lru_lock);
-	return n;
+	kvl_count_add(t->pool, KVL_C_SHADOW_DROPPED, got);
+	return got;
 }
 
 static bool any_shadow(struct kvl_pool *pool)
@@ -156,23 +143,16 @@ static bool any_shadow(struct kvl_pool *pool)
 }
 
 /*
- * Gives up about @nr shadows so that their slots can hold blocks again. False
- * when none was found. Never waits for a block.
+ * Gives up about @nr shadows so that their slots can hold blocks again, cold
+ * ones when the hot end has none. False when none was found. Waits for
+ * nothing; a block's lock may be held.
  */
 bool kvl_reclaim_shadows(struct kvl_pool *pool, unsigned int nr)
 {
-	struct kvl_victim v[KVL_VICTIM_BATCH];
-	unsigned int id, n, i, pass, got = 0;
+	unsigned int id, pass, got = 0;
 
-	nr = min(nr, KVL_VICTIM_BATCH);
-	for (pass = 0; pass < 2 && !got && any_shadow(pool); pass++) {
-		for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
-			n = with_shadow(&pool->tiers[id], v, nr, pass);
-			for (i = 0; i < n; i++) {
-				got += take_shadow(pool, &v[i]);
-				iput(&v[i].region->inode);
-			}
-		}
-	}
+	for (pass = 0; pass < 2 && !got && any_shadow(pool); pass++)
+		for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+			got += take_shadows(&pool->tiers[id], nr, pass);
 	return got;
 }

@@ -186,9 +186,11 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 /*
  * Takes a block in memory away from everybody: unmapped, no reference but the
  * slot's own, which is frozen. -EBUSY when somebody holds a reference (a pin,
- * a read in progress); then nothing but the mapping has changed.
+ * a read in progress); then nothing but the mapping has changed, and without
+ * @force mostly not even that.
  */
-int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b)
+int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      bool force)
 {
 	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r),
 					  kvl_block_home(b));
@@ -196,6 +198,12 @@ int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b)
 
 	/* Waits for a fault that is about to install its PMD. */
 	folio_lock(folio);
+	/* Somebody holds it for sure: then its users need not fault again. */
+	if (!force && folio_ref_count(folio) !=
+			      1 + s->pins + folio_mapcount(folio)) {
+		folio_unlock(folio);
+		return -EBUSY;
+	}
 	if (folio_mapped(folio))
 		unmap(r, index);
 	if (!folio_ref_freeze(folio, 1 + s->pins)) {
@@ -277,9 +285,15 @@ void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
 		if (!kvl_block_empty(b))
 			kvl_change_extent(r, index, b, 0);
 	} else if (kvl_addr_is_memory(home)) {
-		bool pinned = kvl_block_quiesce(r, index, b);
+		bool pinned = kvl_block_quiesce(r, index, b, true);
+		struct folio *folio = kvl_region_folio(r, b);
 
+		/* Who unpins looks at the mapping under the folio's lock. */
+		if (pinned)
+			folio_lock(folio);
 		kvl_block_detach(r, b);
+		if (pinned)
+			folio_unlock(folio);
 		kvl_change_extent(r, index, b, 0);
 		/* A pinned slot stays ours until the pin is gone. */
 		if (pinned)
@@ -385,8 +399,9 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 		err = kvl_block_lock_killable(b);
 		if (err)
 			return err;
-		if (flags & KVL_RES_IN_SIZE &&
-		    index >= kvl_region_nr_blocks(r)) {
+		if ((flags & KVL_RES_IN_SIZE &&
+		     index >= kvl_region_nr_blocks(r)) ||
+		    (flags & KVL_RES_NO_FILL && !kvl_block_home(b))) {
 			kvl_block_unlock(b);
 			return -ENXIO;
 		}
@@ -475,12 +490,15 @@ static void drop_blocks(struct kvl_region *r, u64 first, u64 last)
 	struct kvl_block *b;
 	u64 i;
 
+	/* The size was written before; pairs with the lock of a fault. */
+	smp_mb();
 	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
 		/*
-		 * Without the lock: whoever fills an empty, unlocked record
-		 * now does so after this call.
+		 * Unlocked first, then empty: who held the lock before has
+		 * published what it did, who takes it later sees the new size.
 		 */
-		if (kvl_block_empty(b) && !test_bit(KVL_B_LOCK, &b->flags))
+		if (!test_bit_acquire(KVL_B_LOCK, &b->flags) &&
+		    kvl_block_empty(b))
 			continue;
 		kvl_block_lock(b);
 		kvl_block_drop(r, i, b);

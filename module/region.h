@@ -112,13 +112,15 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      u64 addr);
 void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b);
 int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
-int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b);
+int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      bool force);
 void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b);
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
 
 /* Flags of kvl_block_lock_resident(). */
 #define KVL_RES_IN_SIZE	BIT(0)	/* -ENXIO for a block beyond the file's end */
+#define KVL_RES_NO_FILL	BIT(1)	/* -ENXIO for a block without a slot */
 
 /*
  * Returns 0 with the block locked and its home in memory; a hole gets a

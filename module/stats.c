@@ -253,7 +253,8 @@ static void remove(struct kobject *kobj, struct completion *gone)
 {
 	if (!kobj->state_initialized)
 		return;
-	kobject_del(kobj);
+	if (kobj->state_in_sysfs)
+		kobject_del(kobj);
 	kobject_put(kobj);
 	wait_for_completion(gone);
 }

@@ -238,6 +238,11 @@ static void pool_destroy(struct kvl_pool *pool)
 	int i;
 
 	kvl_stats_remove_pool(pool);
+	for (i = 0; i < KVLIFT_NR_TIERS; i++)
+		kvl_tier_drain(&pool->tiers[i]);
+	/* Filling may have started one again. */
+	for (i = 0; i < KVLIFT_NR_TIERS; i++)
+		cancel_delayed_work_sync(&pool->tiers[i].reclaim);
 	for (i = KVLIFT_NR_TIERS - 1; i >= 0; i--)
 		kvl_tier_destroy(&pool->tiers[i]);
 	if (pool->io_wq)
@@ -257,14 +262,33 @@ static void pool_destroy(struct kvl_pool *pool)
 	atomic_dec(&kvl_objects.pools);
 }
 
+static int add_node(struct kvl_pool *pool, struct fs_context *fc,
+		    unsigned int tier, int node, u64 bytes)
+{
+	struct kvl_tier *t = &pool->tiers[tier];
+	struct kvl_member *m;
+	unsigned int i;
+
+	if (t->nr_members == KVLIFT_MAX_MEMBERS)
+		return kvl_msg(fc, -E2BIG, "%s=: more than %u members",
+			       kvl_tier_name(tier), KVLIFT_MAX_MEMBERS);
+	for (i = 0; i < t->nr_members; i++)
+		if (t->members[i]->node == node)
+			return kvl_msg(fc, -EINVAL,
+				       "%s=%lluK@%d: node %d is given twice",
+				       kvl_tier_name(tier), bytes >> 10, node,
+				       node);
+	m = kvl_mem_create(pool, fc, tier, node, bytes);
+	return PTR_ERR_OR_ZERO(m);
+}
+
 /* dram=SIZE without a node: in equal shares on the nodes that have CPUs. */
 static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 		      unsigned int tier, u64 bytes)
 {
-	struct kvl_member *m;
 	unsigned int nr = 0;
+	int node, err;
 	u64 share;
-	int node;
 
 	for_each_node_state(node, N_CPU)
 		nr += node_state(node, N_NORMAL_MEMORY);
@@ -279,9 +303,9 @@ static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 	for_each_node_state(node, N_CPU) {
 		if (!node_state(node, N_NORMAL_MEMORY))
 			continue;
-		m = kvl_mem_create(pool, fc, tier, node, share);
-		if (IS_ERR(m))
-			return PTR_ERR(m);
+		err = add_node(pool, fc, tier, node, share);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -291,24 +315,18 @@ static int add_member(struct kvl_pool *pool, struct fs_context *fc,
 {
 	struct kvl_tier *t = &pool->tiers[opt->tier];
 	struct kvl_member *m;
-	unsigned int i;
 
-	if (t->nr_members == KVLIFT_MAX_MEMBERS)
-		return kvl_msg(fc, -E2BIG, "%s=: more than %u members",
-			       kvl_tier_name(opt->tier), KVLIFT_MAX_MEMBERS);
 	if (opt->tier == KVLIFT_TIER_NVME) {
+		if (t->nr_members == KVLIFT_MAX_MEMBERS)
+			return kvl_msg(fc, -E2BIG,
+				       "nvme=: more than %u members",
+				       KVLIFT_MAX_MEMBERS);
 		m = kvl_bdev_create(pool, fc, opt->m.path, opt->m.bytes);
 		return PTR_ERR_OR_ZERO(m);
 	}
 	if (opt->m.node < 0)
 		return add_spread(pool, fc, opt->tier, opt->m.bytes);
-	for (i = 0; i < t->nr_members; i++)
-		if (t->members[i]->node == opt->m.node)
-			return kvl_msg(fc, -EINVAL,
-				       "%s=: node %d is given twice",
-				       kvl_tier_name(opt->tier), opt->m.node);
-	m = kvl_mem_create(pool, fc, opt->tier, opt->m.node, opt->m.bytes);
-	return PTR_ERR_OR_ZERO(m);
+	return add_node(pool, fc, opt->tier, opt->m.node, opt->m.bytes);
 }
 
 /* hard: waits for the slots, and fails when they are too few. */
@@ -395,7 +413,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_fs_info = pool;
 	pool->sb = sb;
 	sb->s_magic = KVLIFT_SUPER_MAGIC;
-	sb->s_maxbytes = MAX_LFS_FILESIZE;
+	/* Whole blocks, so that rounding up never overflows. */
+	sb->s_maxbytes = MAX_LFS_FILESIZE & ~(loff_t)(KVLIFT_BLOCK_MAX - 1);
 	sb->s_blocksize = PAGE_SIZE;
 	sb->s_blocksize_bits = PAGE_SHIFT;
 	sb->s_time_gran = 1;
@@ -496,6 +515,18 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 	return 0;
 }
 
+/* By how many slots a change would alter what there is. */
+static s64 gain(const struct change *c)
+{
+	struct kvl_member *m = c->m;
+	s64 have = m->asked;
+
+	if (!m->filling)
+		have = min(m->asked, m->got - m->nlost);
+	return c->asked > m->asked ? (s64)c->asked - have :
+				     min((s64)c->asked, have) - have;
+}
+
 /* Carries out the changes; a second call undoes them. */
 static void resize(struct change *c, unsigned int nr)
 {
@@ -537,7 +568,7 @@ static int reconfigure(struct fs_context *fc)
 	err = collect(pool, fc, ctx, c, &nr);
 	for (i = 0; !err && i < nr; i++) {
 		err = c[i].m->ops->check_resize(c[i].m, fc, c[i].asked);
-		capacity += c[i].asked - c[i].m->asked;
+		capacity += gain(&c[i]);
 	}
 	if (!err && capacity < atomic64_read(&pool->used))
 		err = kvl_msg(fc, -ENOSPC,

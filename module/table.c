@@ -39,17 +39,27 @@ void kvl_table_update(struct kvl_region *r, u64 index, struct kvl_block *b)
 	spin_unlock(&r->table_lock);
 }
 
-static struct page *make_page(struct kvl_region *r, unsigned long nr)
+static void fill_page(struct kvl_region *r, unsigned long nr,
+		      struct page *page)
 {
 	u64 i = (u64)nr << KVL_TABLE_SHIFT;
 	u64 last = i + WORDS - 1;
 	struct kvl_block *b;
+
+	for (; (b = kvl_region_next(r, &i, last)); i++)
+		write_word(page, i, b);
+}
+
+static struct page *make_page(struct kvl_region *r, unsigned long nr)
+{
 	struct page *page, *old;
 
 	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
 	WRITE_ONCE(r->has_table, true);
+	/* Before anybody sees it: a present block must not look like a hole. */
+	fill_page(r, nr, page);
 	old = xa_cmpxchg(&r->table, nr, NULL, page, GFP_KERNEL_ACCOUNT);
 	if (old) {
 		put_page(page);
@@ -61,8 +71,7 @@ static struct page *make_page(struct kvl_region *r, unsigned long nr)
 	 */
 	smp_mb();
 	spin_lock(&r->table_lock);
-	for (; (b = kvl_region_next(r, &i, last)); i++)
-		write_word(page, i, b);
+	fill_page(r, nr, page);
 	spin_unlock(&r->table_lock);
 	return page;
 }

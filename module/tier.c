@@ -39,12 +39,20 @@ void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m)
 	t->members[t->nr_members++] = m;
 }
 
+/* Ends what the members do in the background; they may look at each other. */
+void kvl_tier_drain(struct kvl_tier *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++)
+		t->members[i]->ops->drain(t->members[i]);
+}
+
 void kvl_tier_destroy(struct kvl_tier *t)
 {
 	while (t->nr_members) {
 		struct kvl_member *m = t->members[--t->nr_members];
 
-		m->ops->drain(m);
 		m->ops->destroy(m);
 	}
 }
@@ -92,12 +100,19 @@ struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
 	return m->ops->folio(m, kvlift_loc_slot(addr));
 }
 
+/* False while a device is gone, or rests after a write error. */
+bool kvl_member_usable(struct kvl_member *m)
+{
+	return !READ_ONCE(m->dead) &&
+	       !time_before64(get_jiffies_64(), READ_ONCE(m->rest_until));
+}
+
 static int member_alloc(struct kvl_tier *t, struct kvl_member *m, u64 *addr)
 {
 	u32 slot;
 	int err;
 
-	if (READ_ONCE(m->dead))
+	if (!kvl_member_usable(m))
 		return -ENOSPC;
 	err = m->ops->alloc(m, &slot);
 	if (err)
@@ -155,7 +170,7 @@ void kvl_copy_submit(struct kvl_copy *copy)
 static void set_watermarks(struct kvl_tier *t, u64 slots)
 {
 	struct kvl_pool *pool = t->pool;
-	u64 max = slots / 4;
+	u64 max = DIV_ROUND_UP_ULL(slots, 4);
 
 	if (!kvl_tier_below(pool, t->id) || !slots) {
 		t->low = 0;
@@ -252,9 +267,19 @@ bool kvl_pool_stuck(struct kvl_pool *pool)
 	return true;
 }
 
+/* True when somebody has just waited for a slot in vain. */
+bool kvl_pool_gave_up(struct kvl_pool *pool)
+{
+	u64 when = READ_ONCE(pool->gave_up);
+
+	return when && time_before64(get_jiffies_64(), when + HZ) &&
+	       kvl_pool_stuck(pool);
+}
+
 /*
  * Waits until a slot has become free since @seq was read. -EINTR when the
- * task is being killed, -ENOSPC when nothing moves for SLOT_TIMEOUT.
+ * task is being killed, -ENOSPC when nothing moves for SLOT_TIMEOUT and
+ * nothing is going to.
  */
 int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 {
@@ -272,8 +297,10 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 	psi_memstall_leave(&pflags);
 	if (left < 0)
 		return -EINTR;
-	if (left)
+	/* A slow device is no full pool: the caller asks again. */
+	if (left || !kvl_pool_stuck(pool))
 		return 0;
+	WRITE_ONCE(pool->gave_up, get_jiffies_64());
 	kvl_count(pool, KVL_C_NOSPACE);
 	return -ENOSPC;
 }

@@ -99,6 +99,8 @@ struct kvl_tier_ops {
  * @nshadow:	slots that hold a shadow
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
+ * @rest_until:	nor before this (jiffies), after a write error
+ * @write_errors: in a row
  */
 struct kvl_member {
 	struct kvl_tier *tier;
@@ -114,6 +116,8 @@ struct kvl_member {
 	atomic64_t nshadow;
 	bool filling;
 	bool dead;
+	u64 rest_until;
+	unsigned int write_errors;
 	struct kobject kobj;
 	struct completion kobj_gone;
 };
@@ -170,12 +174,14 @@ static inline unsigned int kvl_addr_tier(u64 addr)
 	return kvlift_loc_tier(addr);
 }
 
+bool kvl_member_usable(struct kvl_member *m);
 struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
 bool kvl_addr_is_memory(u64 addr);
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr);
 
 void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id);
 void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m);
+void kvl_tier_drain(struct kvl_tier *t);
 void kvl_tier_destroy(struct kvl_tier *t);
 const char *kvl_tier_name(unsigned int id);
 struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id);

@@ -88,13 +88,20 @@ static int bdev_alloc(struct kvl_member *m, u32 *slot)
 static void bdev_free(struct kvl_member *m, u32 slot)
 {
 	struct kvl_bdev *d = to_bdev(m);
+	bool over;
 
 	spin_lock(&m->lock);
 	WARN_ON_ONCE(!test_bit(slot, d->map));
 	__clear_bit(slot, d->map);
-	m->nfree++;
+	/* A budget that was cut is met as slots come back. */
+	over = m->got > m->asked;
+	if (over)
+		m->got--;
+	else
+		m->nfree++;
 	spin_unlock(&m->lock);
-	atomic64_inc(&m->tier->nfree);
+	if (!over)
+		atomic64_inc(&m->tier->nfree);
 }
 
 /* A slot that cannot be written stays marked and is never used again. */
@@ -183,7 +190,6 @@ static void bdev_resize(struct kvl_member *m, u64 asked)
 
 	spin_lock(&m->lock);
 	delta = asked - m->got;
-	/* Shadows are given up as they come back. */
 	if (delta < 0 && (u64)-delta > m->nfree)
 		delta = -(s64)m->nfree;
 	m->asked = asked;
@@ -192,6 +198,9 @@ static void bdev_resize(struct kvl_member *m, u64 asked)
 	spin_unlock(&m->lock);
 	atomic64_add(delta, &m->tier->nfree);
 	kvl_pool_resized(to_bdev(m)->pool);
+	while (READ_ONCE(m->got) > asked &&
+	       kvl_reclaim_shadows(to_bdev(m)->pool, KVL_VICTIM_SHADOWS))
+		cond_resched();
 }
 
 static void bdev_destroy(struct kvl_member *m)
@@ -400,6 +409,12 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 	err = open_device(d, fc);
 	if (err)
 		return ERR_PTR(err);
+	if (bdev_is_zoned(d->bdev)) {
+		err = kvl_msg(fc, -EINVAL,
+			      "nvme=%s: a zoned device cannot be written in any order; choose another",
+			      d->path);
+		return ERR_PTR(err);
+	}
 	if (bdev_nr_bytes(d->bdev) < KVLIFT_SB_LOG_START + pool->block_size) {
 		err = kvl_msg(fc, -EINVAL, "nvme=%s: the device is too small",
 			      d->path);

@@ -165,8 +165,8 @@ static void mem_drain(struct kvl_member *m)
 	struct kvl_mem *mem = to_mem(m);
 
 	/* Copies are done when submit returns; what is left is the filling. */
-	cancel_work_sync(&mem->fill);
 	cancel_delayed_work_sync(&mem->recheck);
+	cancel_work_sync(&mem->fill);
 }
 
 static u64 kernel_zone_pages(int node)

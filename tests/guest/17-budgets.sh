@@ -63,68 +63,103 @@ mount -o remount,rw $MNT || fail "remount rw"
 touch $MNT/x || fail "not writable again"
 umount_pool
 
-# A node of small pieces: fill it, then give back every other page. Two thirds
-# of what is left in one piece is asked for.
-fragment() {
-	python3 - "$1" <<'PY'
-import mmap, sys, os
-node, page = int(sys.argv[1]), 4096
-free = 0
+# occupy NODE LEAVE [pieces]: take the node's free memory but for LEAVE MiB,
+# with "pieces" give every other page back, and hold that.
+occupy() {
+	python3 - "$@" <<'PY'
+import mmap, sys
+node, leave, page = sys.argv[1], int(sys.argv[2]) << 20, 4096
 for line in open(f"/sys/devices/system/node/node{node}/meminfo"):
     if "MemFree" in line:
         free = int(line.split()[3]) * 1024
-n = (free - (24 << 20)) // page * page
-os.nice(0)
+n = (free - leave) // page * page
 m = mmap.mmap(-1, n, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 m.madvise(mmap.MADV_NOHUGEPAGE)
 for i in range(0, n, page):
     m[i] = 1
-for i in range(0, n, 2 * page):
+for i in range(0, n if len(sys.argv) > 3 else 0, 2 * page):
     m.madvise(mmap.MADV_DONTNEED, i, page)
 print("ready", flush=True)
-sys.stdin.readline()
+open(9).readline()
 PY
 }
-need_cmd numactl
-mkfifo "$TMP/hold"
+need_cmd numactl python3
 numactl --membind=$N true 2>/dev/null || skip "no numactl"
-exec 8<>"$TMP/hold"
-fragment_on_node() { numactl --membind=$N "$BASH" -c "$(declare -f fragment); fragment $N" <"$TMP/hold" >"$TMP/frag" 2>&1; }
-fragment_on_node &
-if until_true 40 grep -q ready "$TMP/frag"; then
-	free=$(awk '/MemFree/ { print $4 }' /sys/devices/system/node/node$N/meminfo)
-	ask=$((free * 3 / 8192)) && ask=$((ask + ask))
-	say "node $N fragmented, $((free / 1024)) MiB free, asking for $ask MiB in blocks of 2M"
-	if out=$(fsconf mount $MNT block=2M,dram=8M,cxl=${ask}M@$N); then
-		sleep 8
-		a=$(member cxl asked) g=$(member cxl got)
-		say "asked $a, got $g"
-		[ "$a" = $((ask / 2)) ] || fail "asked $a"
-		[ "$g" -le "$a" ] || fail "got $g of $a"
-		kvlift status $MNT >"$TMP/status" 2>&1 || fail "status: $(cat "$TMP/status")"
-		kvtctl fill $MNT/a 3 $((8 << 20)) || fail "fill on what there is"
-		kvtctl check $MNT/a 3 $((8 << 20)) || fail "check on what there is"
-		umount_pool
-		# Hard: all or nothing, with a message. (All is possible: the
-		# kernel may have put the pieces together.)
-		if out=$(fsconf mount $MNT block=2M,dram=8M,cxl=${ask}M@$N,hard); then
-			[ "$(member cxl got)" = "$(member cxl asked)" ] || fail "hard, but got $(member cxl got) of $(member cxl asked)"
-			umount_pool
-		else
-			say "hard: $out"
-			[ "$(printf '%s\n' "$out" | grep -c .)" = 2 ] || fail "hard: not one line: $out"
-			printf '%s\n' "$out" | grep -qiE "cxl|node" || fail "hard: $out"
-		fi
-	else
-		say "refused: $out"
-		printf '%s\n' "$out" | grep -qiE "node|cxl" || fail "$out"
-	fi
+occupy_node() {
+	mkfifo "$TMP/hold"
+	exec 8<>"$TMP/hold"
+	numactl --membind=$N "$BASH" -c "$(declare -f occupy); occupy $N $*" 9<"$TMP/hold" >"$TMP/occupied" 2>&1 &
+	until_true 60 grep -q ready "$TMP/occupied"
+}
+leave_node() {
+	echo >&8
+	wait
+	exec 8>&-
+	rm "$TMP/hold" "$TMP/occupied"
+}
+free_mib() { awk '/MemFree/ { print int($4 / 1024) }' /sys/devices/system/node/node$N/meminfo; }
+one_line() {
+	say "hard: $(printf '%s' "$1" | tr '\n' ' ')"
+	[ "$(printf '%s\n' "$1" | grep -c .)" = 2 ] || fail "hard: not one line: $1"
+	printf '%s\n' "$1" | grep -qiE "cxl|node" || fail "hard: $1"
 	! grep -q ' kvlift ' /proc/mounts || fail "half-mounted"
+	until_true 5 objects_zero || fail "hard: left over: $(tr '\n' ' ' </sys/fs/kvlift/objects)"
+}
+
+# What there is can be used, and got and asked tell the truth.
+use_what_there_is() {
+	local a g
+	sleep 6
+	a=$(member cxl asked) g=$(member cxl got)
+	say "asked $a, got $g"
+	[ "$a" = "$1" ] || fail "asked $a, not $1"
+	[ "$g" -le "$a" ] || fail "got $g of $a"
+	kvlift status $MNT >"$TMP/status" 2>&1 || fail "status: $(cat "$TMP/status")"
+	kvtctl fill $MNT/a 3 $((8 << 20)) || fail "fill on what there is"
+	kvtctl check $MNT/a 3 $((8 << 20)) || fail "check on what there is"
+}
+
+# A node in small pieces. The kernel may put them together, so that all is got.
+if occupy_node 24 pieces; then
+	ask=$(($(free_mib) * 3 / 8))
+	say "node $N in pieces, $(free_mib) MiB free, asking for $((ask * 2)) MiB in blocks of 2M"
+	mount -t kvlift -o block=2M,dram=16M,cxl=$((ask * 2))M@$N none $MNT || fail "mount on a node in pieces"
+	use_what_there_is $ask
+	umount_pool
+	if out=$(fsconf mount $MNT block=2M,dram=16M,cxl=$((ask * 2))M@$N,hard); then
+		[ "$(member cxl got)" = $ask ] || fail "hard, but got $(member cxl got) of $ask"
+		umount_pool
+	else
+		one_line "$out"
+	fi
 else
-	say "the node could not be fragmented: $(cat "$TMP/frag")"
+	say "the node could not be cut up: $(cat "$TMP/occupied")"
 fi
-echo >&8
-wait
+leave_node
+
+# A node that is full: less than was asked for, and the rest once there is some.
+if occupy_node 48; then
+	say "node $N is full, $(free_mib) MiB free, asking for 200 MiB"
+	for b in 64K 2M; do
+		mount -t kvlift -o block=$b,dram=16M,cxl=200M@$N none $MNT || fail "mount on a full node"
+		if [ $b = 64K ]; then use_what_there_is 3200; else use_what_there_is 100; fi
+		[ "$(member cxl got)" -lt "$(member cxl asked)" ] || fail "200 MiB from a full node"
+		kvlift status --json $MNT >"$TMP/status" || fail "status --json"
+		[ $b = 2M ] || umount_pool
+	done
+	leave_node
+	mount -o remount,cxl=200M@$N $MNT || fail "remount"
+	until_true 30 got_is cxl 100 || fail "got $(member cxl got) of 100 from a node that is free again"
+	kvtctl check $MNT/a 3 $((8 << 20)) || fail "check"
+	umount_pool
+	occupy_node 48 || fail "occupied once, not twice"
+	out=$(fsconf mount $MNT block=64K,dram=16M,cxl=200M@$N,hard) && fail "hard: mounted on a full node"
+	one_line "$out"
+else
+	say "the node could not be filled: $(cat "$TMP/occupied")"
+fi
+leave_node
+
 until_true 5 objects_zero || fail "left over: $(tr '\n' ' ' </sys/fs/kvlift/objects)"
 mkpool 2M 16M - - hard
 [ "$(member dram got)" = 8 ] || fail "hard: got $(member dram got) at once"
