@@ -409,8 +409,8 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 	}
 	if (!kernel_zone_pages(node)) {
 		kvl_msg(fc, 0,
-			"%s=%lluK@%d: all memory of that node is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
-			name, bytes >> 10, node);
+			"%s=%lluK@%d: all memory of node %d is online as movable and cannot be pinned; bring it online for the kernel with 'daxctl reconfigure-device --mode=system-ram --no-movable --force dax0.0' (the device of that node) or 'echo online_kernel' to its memory blocks",
+			name, bytes >> 10, node, node);
 		return ERR_PTR(-EINVAL);
 	}
 	if (bytes < pool->block_size) {
