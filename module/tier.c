@@ -215,14 +215,19 @@ void kvl_pool_resized(struct kvl_pool *pool)
 	spin_unlock(&pool->resize_lock);
 }
 
+/* Takes units of capacity, or none and -ENOSPC. */
 int kvl_pool_charge(struct kvl_pool *pool, u64 blocks)
 {
-	if (atomic64_add_return(blocks, &pool->used) <=
-	    atomic64_read(&pool->capacity))
-		return 0;
-	atomic64_sub(blocks, &pool->used);
-	kvl_count(pool, KVL_C_NOSPACE);
-	return -ENOSPC;
+	s64 used = atomic64_read(&pool->used);
+
+	/* Never too many for a moment: somebody else would fail for it. */
+	do {
+		if ((s64)blocks > atomic64_read(&pool->capacity) - used) {
+			kvl_count(pool, KVL_C_NOSPACE);
+			return -ENOSPC;
+		}
+	} while (!atomic64_try_cmpxchg(&pool->used, &used, used + blocks));
+	return 0;
 }
 
 void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks)
