@@ -151,9 +151,12 @@ static void abort_move(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return;
 	}
 	m = kvl_addr_member(pool, dst);
-	WRITE_ONCE(m->rest_until, get_jiffies_64() +
-				  (WRITE_REST << min(m->write_errors, 5)));
-	m->write_errors++;
+	/* Those that were in flight together count once. */
+	if (kvl_member_usable(m)) {
+		u64 rest = WRITE_REST << min(m->write_errors++, 5);
+
+		WRITE_ONCE(m->rest_until, get_jiffies_64() + rest);
+	}
 	kvl_slot_free(pool, dst);
 }
 
