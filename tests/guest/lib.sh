@@ -26,7 +26,7 @@ dump() {
 			for m in "$d"*/*/; do echo "$m $(cd "$m" && grep -s . ./* | tr '\n' ' ')"; done
 		done
 		dmesg | grep -v 'mounted, blocks' | tail -n 25
-	} 2>/dev/null >&2
+	} >&2 2>/dev/null
 }
 
 fail() {
