@@ -397,6 +397,7 @@ static loff_t seek(struct kvl_region *r, loff_t pos, loff_t size, bool data)
 		bool stored = READ_ONCE(b->loc) &
 			      (KVLIFT_LOC_PRESENT | KVLIFT_LOC_INLINE);
 
+		cond_resched();
 		if (!data && i != expect)
 			break; /* no record: a hole */
 		expect = i;

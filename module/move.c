@@ -295,6 +295,18 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	return err;
 }
 
+/* No free slot on any member that takes blocks. */
+static bool tier_full(struct kvl_tier *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++)
+		if (kvl_member_usable(t->members[i]) &&
+		    READ_ONCE(t->members[i]->nfree))
+			return false;
+	return true;
+}
+
 /*
  * Where a block of tier @id goes when it has to leave. With a shadow to fall
  * back on, what does not fit one tier down needs no new slot.
@@ -311,7 +323,8 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		set_bit(KVL_B_DIRTY, &b->flags);
 	}
 	while ((t = kvl_tier_below(pool, t->id))) {
-		if (b->shadow && kvl_addr_tier(b->shadow) == t->id) {
+		if (b->shadow && kvl_addr_tier(b->shadow) == t->id &&
+		    kvl_member_usable(kvl_addr_member(pool, b->shadow))) {
 			*dst = b->shadow;
 			return 0;
 		}
@@ -321,7 +334,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		}
 		if (kvl_tier_below(pool, t->id))
 			kvl_reclaim_kick(t);
-		else if (!atomic64_read(&t->nfree) &&
+		else if (tier_full(t) &&
 			 kvl_reclaim_shadows(pool, KVL_VICTIM_SHADOWS) &&
 			 !kvl_tier_alloc(t, NUMA_NO_NODE, dst))
 			return 0;

@@ -92,6 +92,12 @@ void kvl_reclaim_work(struct work_struct *work)
 	WRITE_ONCE(t->stalls, 0);
 }
 
+/* A slot that is given up must be of use to somebody. */
+static bool usable(struct kvl_pool *pool, u64 addr)
+{
+	return kvl_member_usable(kvl_addr_member(pool, addr));
+}
+
 /* Slots looked at under lru_lock for one batch of shadows. */
 #define SHADOW_SCAN	8192
 
@@ -118,7 +124,7 @@ static unsigned int take_shadows(struct kvl_tier *t, unsigned int nr,
 		b = kvl_region_find(s->region, s->index);
 		if (!b || !READ_ONCE(b->shadow) || !kvl_block_trylock(b))
 			continue;
-		if (b->shadow) {
+		if (b->shadow && usable(t->pool, b->shadow)) {
 			kvl_block_drop_shadow(s->region, b);
 			/* What is in memory is the only copy now. */
 			set_bit(KVL_B_DIRTY, &b->flags);
@@ -137,7 +143,8 @@ static bool any_shadow(struct kvl_pool *pool)
 	unsigned int i;
 
 	for (i = 0; i < t->nr_members; i++)
-		if (atomic64_read(&t->members[i]->nshadow))
+		if (kvl_member_usable(t->members[i]) &&
+		    atomic64_read(&t->members[i]->nshadow))
 			return true;
 	return false;
 }

@@ -493,6 +493,7 @@ static void drop_blocks(struct kvl_region *r, u64 first, u64 last)
 	/* The size was written before; pairs with the lock of a fault. */
 	smp_mb();
 	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
+		cond_resched();
 		/*
 		 * Unlocked first, then empty: who held the lock before has
 		 * published what it did, who takes it later sees the new size.
@@ -503,7 +504,6 @@ static void drop_blocks(struct kvl_region *r, u64 first, u64 last)
 		kvl_block_lock(b);
 		kvl_block_drop(r, i, b);
 		kvl_block_unlock(b);
-		cond_resched();
 	}
 }
 
@@ -514,10 +514,14 @@ static void drop_blocks(struct kvl_region *r, u64 first, u64 last)
 int kvl_region_grow(struct kvl_region *r, loff_t size)
 {
 	loff_t old = i_size_read(&r->inode);
+	u32 unit = kvl_region_pool(r)->block_size;
 
 	if (size <= old)
 		return 0;
-	return kvl_region_zero(r, old, min(size, round_up(old, PAGE_SIZE)));
+	/* Early 6.12 kernels map a PMD across the end of a file. */
+	if (unit != PMD_SIZE)
+		unit = PAGE_SIZE;
+	return kvl_region_zero(r, old, min(size, round_up(old, unit)));
 }
 
 /* Sets the size and drops or clears what is behind it. Needs i_rwsem. */
@@ -557,11 +561,16 @@ int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to)
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 first = DIV_ROUND_UP_ULL(from, pool->block_size);
 	u64 end = to >> pool->block_shift;
+	struct kvl_block *b = kvl_region_find(r, end);
 	u32 mask = pool->block_size - 1;
 	int err;
 
-	/* Everything behind the end of the file is zero already. */
-	if (to >= i_size_read(&r->inode))
+	/*
+	 * Everything behind the end of the file is zero already; what is
+	 * reserved there stays reserved.
+	 */
+	if (to >= i_size_read(&r->inode) &&
+	    !(b && READ_ONCE(b->loc) & KVLIFT_LOC_RESERVED))
 		end = DIV_ROUND_UP_ULL(to, pool->block_size);
 	if (end < first) /* inside one block */
 		return kvl_region_zero(r, from, to);
@@ -584,8 +593,10 @@ static u64 count_charged(struct kvl_region *r, u64 first, u64 last)
 	u64 n = 0;
 	u64 i;
 
-	for (i = first; (b = kvl_region_next(r, &i, last)); i++)
+	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
 		n += kvl_block_charged(b);
+		cond_resched();
+	}
 	return n;
 }
 

@@ -535,7 +535,8 @@ static void resize(struct change *c, unsigned int nr)
 	for (i = 0; i < nr; i++) {
 		u64 old = c[i].m->asked;
 
-		if (c[i].asked != old)
+		/* The same budget again: what was not to be had may be now. */
+		if (c[i].asked != old || c[i].m->got < old)
 			c[i].m->ops->resize(c[i].m, c[i].asked);
 		c[i].asked = old;
 	}
@@ -548,6 +549,7 @@ static int reconfigure(struct fs_context *fc)
 	u32 low = ctx->has_low ? ctx->o.low : pool->opts.low;
 	u32 high = ctx->has_high ? ctx->o.high : pool->opts.high;
 	s64 capacity = atomic64_read(&pool->capacity);
+	struct kvl_mount_opts old = pool->opts;
 	struct change *c;
 	unsigned int nr, i;
 	int err;
@@ -583,8 +585,10 @@ static int reconfigure(struct fs_context *fc)
 		resize(c, nr);
 		if (pool->opts.hard) {
 			err = wait_hard(pool, fc);
-			if (err)
-				resize(c, nr); /* back to what it was */
+			if (err) { /* back to what it was */
+				pool->opts = old;
+				resize(c, nr);
+			}
 		}
 		kvl_pool_resized(pool);
 	}

@@ -197,7 +197,10 @@ void kvl_pool_resized(struct kvl_pool *pool)
 
 			spin_lock(&m->lock);
 			/* What is still coming counts: users can wait. */
-			if (m->filling)
+			if (m->dead) /* only what is stored there */
+				slots += m->got - m->nfree - m->nlost -
+					 atomic64_read(&m->nshadow);
+			else if (m->filling)
 				slots += m->asked;
 			else
 				slots += min(m->asked, m->got - m->nlost);

@@ -234,6 +234,7 @@ static void mark_dead(struct block_device *bdev, bool surprise)
 	struct kvl_bdev *d = bdev->bd_holder;
 
 	WRITE_ONCE(d->m.dead, true);
+	kvl_pool_resized(d->pool);
 	pr_err("nvme=%s: the device is gone; its blocks read as EIO\n",
 	       d->path);
 	/* Called with this lock held, which the handler has to drop. */
