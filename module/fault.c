@@ -68,6 +68,9 @@ static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 	}
 	if (err == -ENOMEM)
 		return VM_FAULT_OOM;
+	/* The page table went away or could not be had: again. */
+	if (err == -EFAULT)
+		return VM_FAULT_NOPAGE;
 	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
@@ -122,7 +125,7 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 	} else if (kvl_addr_is_memory(home)) {
 		ret = map_block(vmf, r, index, b);
 	} else if (b->loc & KVLIFT_LOC_ERROR &&
-		   time_before32((u32)jiffies, b->touched + HZ)) {
+		   (u32)jiffies - b->touched < HZ) {
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);

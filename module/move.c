@@ -153,7 +153,7 @@ static void abort_move(struct kvl_region *r, u64 index, struct kvl_block *b,
 	m = kvl_addr_member(pool, dst);
 	/* Those that were in flight together count once. */
 	if (kvl_member_usable(m)) {
-		u64 rest = WRITE_REST << min(m->write_errors++, 5);
+		u64 rest = WRITE_REST << min(m->write_errors++, 3);
 
 		WRITE_ONCE(m->rest_until, get_jiffies_64() + rest);
 	}

@@ -10,6 +10,9 @@
 #include "move.h"
 #include "policy.h"
 
+/* Slots looked at under lru_lock for one batch of shadows. */
+#define SHADOW_SCAN	1024
+
 static s64 missing(struct kvl_tier *t)
 {
 	return t->high + kvl_tier_surplus(t) - atomic64_read(&t->nfree) -
@@ -78,18 +81,19 @@ void kvl_reclaim_work(struct work_struct *work)
 	while ((want = missing(t)) > 0 && !READ_ONCE(pool->stopping)) {
 		kvl_move_wait(pool, KVL_MAX_MOVES);
 		if (pass(t, want)) {
-			WRITE_ONCE(t->stalls, 0);
+			WRITE_ONCE(t->stalled_since, 0);
 			vain = 0;
 		} else if (++vain == 8) {
 			/* Everything is pinned or busy: later. */
-			WRITE_ONCE(t->stalls, t->stalls + 1);
+			if (!t->stalled_since)
+				WRITE_ONCE(t->stalled_since, get_jiffies_64());
 			queue_delayed_work(pool->wq, &t->reclaim,
 					   KVL_RECLAIM_RETRY);
 			return;
 		}
 		cond_resched();
 	}
-	WRITE_ONCE(t->stalls, 0);
+	WRITE_ONCE(t->stalled_since, 0);
 }
 
 /* A slot that is given up must be of use to somebody. */
@@ -98,40 +102,45 @@ static bool usable(struct kvl_pool *pool, u64 addr)
 	return kvl_member_usable(kvl_addr_member(pool, addr));
 }
 
-/* Slots looked at under lru_lock for one batch of shadows. */
-#define SHADOW_SCAN	8192
-
 /*
- * Gives up at most @nr shadows, from the hot end: these blocks will need
- * theirs last. A block whose slot is on the list under lru_lock is not freed,
- * nor is its region, so that no reference is needed, nor a last one dropped.
+ * Gives up at most @nr shadows, of the blocks that came up last: they will
+ * need theirs last. A block whose slot is on the list under lru_lock is not
+ * freed, nor is its region, so that no reference is needed, nor a last one
+ * dropped.
  */
-static unsigned int take_shadows(struct kvl_tier *t, unsigned int nr,
-				 bool cold)
+static unsigned int take_shadows(struct kvl_tier *t, unsigned int nr)
 {
-	struct list_head *pos = &t->lru;
 	unsigned int got = 0, looked = 0;
+	struct kvl_slot *s, *tmp;
+	LIST_HEAD(busy);
 
 	spin_lock(&t->lru_lock);
-	while (got < nr && looked++ < SHADOW_SCAN) {
+	list_for_each_entry_safe(s, tmp, &t->shadowed, shadow) {
 		struct kvl_block *b;
-		struct kvl_slot *s;
 
-		pos = cold ? pos->prev : pos->next;
-		if (pos == &t->lru)
+		if (got == nr || looked++ == SHADOW_SCAN)
 			break;
-		s = list_entry(pos, struct kvl_slot, lru);
 		b = kvl_region_find(s->region, s->index);
-		if (!b || !READ_ONCE(b->shadow) || !kvl_block_trylock(b))
+		if (!b || !kvl_block_trylock(b)) {
+			list_move_tail(&s->shadow, &busy);
 			continue;
-		if (b->shadow && usable(t->pool, b->shadow)) {
+		}
+		if (!b->shadow) {
+			/* Lost since: the list need not know it any more. */
+			list_del_init(&s->shadow);
+		} else if (usable(t->pool, b->shadow)) {
+			list_del_init(&s->shadow);
 			kvl_block_drop_shadow(s->region, b);
 			/* What is in memory is the only copy now. */
 			set_bit(KVL_B_DIRTY, &b->flags);
 			got++;
+		} else {
+			list_move_tail(&s->shadow, &busy);
 		}
 		kvl_block_unlock(b);
 	}
+	/* Not again before all others. */
+	list_splice_tail(&busy, &t->shadowed);
 	spin_unlock(&t->lru_lock);
 	kvl_count_add(t->pool, KVL_C_SHADOW_DROPPED, got);
 	return got;
@@ -150,16 +159,16 @@ static bool any_shadow(struct kvl_pool *pool)
 }
 
 /*
- * Gives up about @nr shadows so that their slots can hold blocks again, cold
- * ones when the hot end has none. False when none was found. Waits for
- * nothing; a block's lock may be held.
+ * Gives up about @nr shadows so that their slots can hold blocks again. False
+ * when none was found. Waits for nothing; a block's lock may be held.
  */
 bool kvl_reclaim_shadows(struct kvl_pool *pool, unsigned int nr)
 {
-	unsigned int id, pass, got = 0;
+	unsigned int id, got = 0;
 
-	for (pass = 0; pass < 2 && !got && any_shadow(pool); pass++)
-		for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
-			got += take_shadows(&pool->tiers[id], nr, pass);
+	if (!any_shadow(pool))
+		return false;
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		got += take_shadows(&pool->tiers[id], nr);
 	return got;
 }

@@ -175,6 +175,8 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		s->region = r;
 		s->index = index;
 		list_add(&s->lru, &t->lru);
+		if (b->shadow)
+			list_add(&s->shadow, &t->shadowed);
 		spin_unlock(&t->lru_lock);
 		/* From here on others may find it. */
 		folio_ref_unfreeze(folio, 1 + s->pins);
@@ -241,6 +243,7 @@ u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b)
 
 	spin_lock(&t->lru_lock);
 	list_del_init(&s->lru);
+	list_del_init(&s->shadow);
 	s->region = NULL;
 	spin_unlock(&t->lru_lock);
 	s->folio->mapping = NULL;
@@ -374,7 +377,7 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return err;
 	}
 	if (b->loc & KVLIFT_LOC_ERROR &&
-	    time_before32((u32)jiffies, b->touched + RETRY_READ)) {
+	    (u32)jiffies - b->touched < RETRY_READ) {
 		kvl_block_unlock(b);
 		return -EIO;
 	}

@@ -30,6 +30,7 @@ void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
 	atomic_set(&t->leaving, 0);
 	spin_lock_init(&t->lru_lock);
 	INIT_LIST_HEAD(&t->lru);
+	INIT_LIST_HEAD(&t->shadowed);
 	INIT_DELAYED_WORK(&t->reclaim, kvl_reclaim_work);
 }
 
@@ -51,8 +52,12 @@ void kvl_tier_drain(struct kvl_tier *t)
 void kvl_tier_destroy(struct kvl_tier *t)
 {
 	while (t->nr_members) {
-		struct kvl_member *m = t->members[--t->nr_members];
+		struct kvl_member *m;
 
+		/* A device that dies now has the capacity computed. */
+		spin_lock(&t->pool->resize_lock);
+		m = t->members[--t->nr_members];
+		spin_unlock(&t->pool->resize_lock);
 		m->ops->destroy(m);
 	}
 }
@@ -255,8 +260,12 @@ static bool tier_stuck(struct kvl_tier *t)
 
 	if (atomic64_read(&t->nfree))
 		return false;
-	if (kvl_tier_below(t->pool, t->id))
-		return READ_ONCE(t->stalls) >= SLOT_TIMEOUT / KVL_RECLAIM_RETRY;
+	if (kvl_tier_below(t->pool, t->id)) {
+		u64 since = READ_ONCE(t->stalled_since);
+
+		return since && !atomic_read(&t->leaving) &&
+		       !time_before64(get_jiffies_64(), since + SLOT_TIMEOUT);
+	}
 	for (i = 0; i < t->nr_members; i++)
 		if (READ_ONCE(t->members[i]->filling))
 			return false;

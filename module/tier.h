@@ -129,7 +129,9 @@ struct kvl_member {
  * @high:	and stops at this many
  * @leaving:	blocks on their way out of the tier
  * @lru:	slots in use, most recently touched first (memory tiers)
- * @stalls:	reclaim passes in a row that moved nothing though they had to
+ * @shadowed:	slots of blocks with a shadow, the latest first
+ * @stalled_since: when reclaim that had to move something last began to find
+ *		nothing that moves (jiffies), 0 when it does
  */
 struct kvl_tier {
 	struct kvl_pool *pool;
@@ -140,9 +142,10 @@ struct kvl_tier {
 	u64 low;
 	u64 high;
 	atomic_t leaving;
-	spinlock_t lru_lock;	/* lru, and kvl_slot.lru of its slots */
+	spinlock_t lru_lock;	/* both lists and the links of their slots */
 	struct list_head lru;
-	unsigned int stalls;
+	struct list_head shadowed;
+	u64 stalled_since;
 	struct delayed_work reclaim;
 	struct kobject kobj;
 	struct completion kobj_gone;
@@ -155,6 +158,8 @@ struct kvl_tier {
  *		cleared under the block's lock and lru_lock
  * @index:	block within @region
  * @lru:	in tier->lru when in use, else in a list of the member
+ * @shadow:	in tier->shadowed when the block came up with a shadow, which it
+ *		may have lost since
  * @addr:	of this slot
  * @window:	window group, 0 for none
  * @pins:	references that are explained by a window's registration
@@ -164,6 +169,7 @@ struct kvl_slot {
 	struct kvl_region *region;
 	u64 index;
 	struct list_head lru;
+	struct list_head shadow;
 	u64 addr;
 	u16 window;
 	u16 pins;

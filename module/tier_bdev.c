@@ -102,6 +102,8 @@ static void bdev_free(struct kvl_member *m, u32 slot)
 	spin_unlock(&m->lock);
 	if (!over)
 		atomic64_inc(&m->tier->nfree);
+	if (READ_ONCE(m->dead))
+		kvl_pool_resized(d->pool);
 }
 
 /* A slot that cannot be written stays marked and is never used again. */

@@ -215,6 +215,7 @@ static struct kvl_slot *take_id(struct kvl_mem *mem)
 	mem->nr_ids++;
 	s = slot(mem, id);
 	INIT_LIST_HEAD(&s->lru);
+	INIT_LIST_HEAD(&s->shadow);
 	s->addr = kvl_addr(mem->m.tier->id, mem->m.id, id);
 	return s;
 }
