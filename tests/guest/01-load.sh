@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # The module loads, carries BTF, mounts, refuses to leave while in use, and leaves nothing.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 . "$(dirname "$0")/lib.sh"
 
 for _ in 1 2 3; do

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Every wrong mount option and every unfit device has its own one-line message, and nothing is half-mounted.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 . "$(dirname "$0")/lib.sh"
 
 need_nvme

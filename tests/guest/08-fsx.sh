@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Random operations on a file ten times as large as DRAM against a model, several seeds and block sizes.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 . "$(dirname "$0")/lib.sh"
 
 need_nvme

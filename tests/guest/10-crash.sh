@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # An engine killed in the middle of a replay, 50 times: the next one finds everything, nothing leaks or hangs.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 # time: 240
 . "$(dirname "$0")/lib.sh"
 

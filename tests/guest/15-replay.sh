@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Real request traces over three tiers, every byte verified: no mismatch, all tiers in use.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 # files: ../shared/traces/*.jsonl.xz
 . "$(dirname "$0")/lib.sh"
 
