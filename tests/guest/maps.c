@@ -259,8 +259,8 @@ static void t_madvise(void)
 		OK(madvise(m, n * bs, MADV_PAGEOUT));
 	}
 	/* Newer kernels refuse to undo it on VM_MIXEDMAP. */
-	if (madvise(m, n * bs, MADV_DOFORK))
-		IS(errno, EINVAL);
+	CHECK(!madvise(m, n * bs, MADV_DOFORK) || errno == EINVAL,
+	      "MADV_DOFORK: %s", strerror(errno));
 	OK(madvise(m, n * bs, MADV_DONTNEED));
 	if (!madvise(m, n * bs, MADV_POPULATE_WRITE)) {
 		before = minor();

@@ -59,16 +59,14 @@ static inline void wait_used(uint64_t want)
 	IS(used_now(), want);
 }
 
-/* What the test before has deleted may still be on its way out. */
+/*
+ * What the case before has deleted may still be on its way out, held by a move
+ * for a moment. A pool that holds something else is taken as it is.
+ */
 static inline void settle(void)
 {
-	uint64_t was = ~0ull, now;
-
-	for (int quiet = 0; kvl && quiet < 5; was = now) {
-		now = used_now();
-		quiet = now == was ? quiet + 1 : 0;
-		kvt_msleep(20);
-	}
+	for (int i = 0; kvl && i < 300 && used_now(); i++)
+		kvt_msleep(10);
 }
 
 /* Goes to the directory of the command line and returns it, open. */
