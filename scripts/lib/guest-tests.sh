@@ -8,6 +8,7 @@
 #   # kernels: 6.12 newest debug                 where (default 6.12)
 #   # time: 60                                   limit in seconds (default 120)
 #   # quick: no                                  not with --quick
+#   # files: ../shared/traces/*.xz               put into the guest if there
 #
 # Exit status 0 is a pass, 77 a skip. Tests with the same kernel and options
 # share a boot. When one takes the kernel down, the rest get another boot.
@@ -35,6 +36,21 @@ guest_tests_plan() {
 			printf '%s\t%s\t%s\t%s\n' "$k" "$(header "$f" guest '')" "$(header "$f" time 120)" "$(basename "$f")"
 		done
 	done | sort -s -t$'\t' -k1,2 >"$PLAN"
+}
+
+# header_files ITEM...: "--file F" for each file that the headers name and that
+# is there, one word a line.
+header_files() {
+	local item dir pattern f
+	for item; do
+		for dir in guest stress fuzz; do
+			f=$TOP/tests/$dir/${item#*:}
+			[ -e "$f" ] || continue
+			for pattern in $(set -f; header "$f" files ''); do
+				(cd "$TOP" && compgen -G "$pattern") | sed "s|^[^/]|$TOP/&|" || true
+			done
+		done
+	done | sort -u | sed 's/^/--file\n/'
 }
 
 # kernel_at_hand NAME: can it be booted here within the time of a test run?
@@ -67,7 +83,7 @@ guest_tests_run() {
 guest_group() {
 	local kernel=$1 options=$2 slow=1 total why rc start log name
 	shift 2
-	local left=("$@") ended item
+	local left=("$@") files=() ended item
 	if ! why=$(kernel_at_hand "$kernel"); then
 		for item; do name=${item#*:} && result skip "guest/$kernel/${name%.sh}" 0 "$why"; done
 		return
@@ -79,8 +95,9 @@ guest_group() {
 		log=$LOGS/guest-$kernel-${name%.sh}.log
 		for item in "${left[@]}"; do total=$((total + slow * ${item%%:*})); done
 		start=$SECONDS rc=0
+		mapfile -t files < <(header_files "${left[@]}")
 		# shellcheck disable=SC2086
-		"$TOP/scripts/guest" --kernel "$kernel" $options --timeout $total \
+		"$TOP/scripts/guest" --kernel "$kernel" $options "${files[@]}" --timeout $total \
 			--console "${log%.log}-console.log" -- test-runner $slow "${left[@]}" >"$log" 2>&1 </dev/null || rc=$?
 		guest_results "$kernel" "$log"
 		ended=$(sed -n 's/^@@end \([^ ]*\) .*/\1/p' "$log")

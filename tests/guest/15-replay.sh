@@ -4,6 +4,7 @@
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest
 # files: ../shared/traces/*.jsonl.xz
+# time: 180
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
@@ -12,7 +13,7 @@ need_cmd python3
 load
 # KVLIFT_FULL=1: as many requests as the issue asks for; without, a part that
 # fits into a minute.
-n64=60 n2m=6
+n64=25 n2m=2
 [ -z "$KVLIFT_FULL" ] || n64=1500 n2m=60
 
 check_report() {
