@@ -18,7 +18,6 @@
 #include "move.h"
 #include "msg.h"
 #include "pool.h"
-#include "trace.h"
 
 #define SEG_SHIFT	10
 #define SEG_SLOTS	BIT(SEG_SHIFT)
@@ -179,15 +178,44 @@ static u64 kernel_zone_pages(int node)
 	return pages;
 }
 
+/* Pages of @node that are free, or could be without hurting anybody much. */
+static u64 available_pages(int node)
+{
+	struct pglist_data *d = NODE_DATA(node);
+	u64 pages = 0;
+	int i;
+
+	for (i = NR_INACTIVE_FILE; i <= NR_ACTIVE_FILE; i++)
+		pages += max(atomic_long_read(&d->vm_stat[i]), 0);
+	pages /= 2;
+	for (i = 0; i < ZONE_MOVABLE; i++)
+		pages += zone_page_state(&d->node_zones[i], NR_FREE_PAGES);
+	return pages;
+}
+
+/* What the allocator and kswapd want to see free, and as much again. */
+static u64 node_reserve(int node)
+{
+	u64 pages = 0;
+	int i;
+
+	for (i = 0; i < ZONE_MOVABLE; i++)
+		pages += high_wmark_pages(&NODE_DATA(node)->node_zones[i]);
+	return max(2 * pages, (16UL << 20) >> PAGE_SHIFT);
+}
+
 /*
- * A pool must not eat the memory that the machine itself runs on; the node
- * of a CXL device has no such duty.
+ * A pool must not eat the memory that the machine itself runs on. A node
+ * without a CPU has no such duty, but below the watermarks whoever is bound
+ * to it would reclaim without end.
  */
 static bool may_take(int node)
 {
 	u64 keep = max(totalram_pages() / 16, (32UL << 20) >> PAGE_SHIFT);
 
-	return !node_state(node, N_CPU) || si_mem_available() > (long)keep;
+	if (node_state(node, N_CPU))
+		return si_mem_available() > (long)keep;
+	return available_pages(node) > node_reserve(node);
 }
 
 /* A slot number to put a folio in. NULL: no memory, or no number left. */
@@ -220,24 +248,39 @@ static struct kvl_slot *take_id(struct kvl_mem *mem)
 	return s;
 }
 
+/* Who looked pages up before they were freed may hold one for an instant. */
+#define FREEZE_TRIES	4
+
+static struct folio *alloc_frozen(struct kvl_mem *mem)
+{
+	gfp_t gfp = GFP_HIGHUSER | __GFP_THISNODE | __GFP_NOWARN |
+		    __GFP_RETRY_MAYFAIL;
+	unsigned int i;
+
+	for (i = 0; i < FREEZE_TRIES; i++) {
+		struct folio *folio;
+
+		folio = __folio_alloc_node(gfp, mem->pool->page_shift,
+					   mem->m.node);
+		if (!folio || folio_ref_freeze(folio, 1))
+			return folio;
+		folio_put(folio);
+	}
+	return NULL;
+}
+
 static bool grow_by_one(struct kvl_mem *mem)
 {
 	struct kvl_member *m = &mem->m;
 	struct folio *folio;
 	struct kvl_slot *s;
-	gfp_t gfp = GFP_HIGHUSER | __GFP_THISNODE | __GFP_NOWARN |
-		    __GFP_RETRY_MAYFAIL;
 
 	if (!may_take(m->node))
 		return false;
 	s = take_id(mem);
 	if (!s)
 		return false;
-	folio = __folio_alloc_node(gfp, mem->pool->page_shift, m->node);
-	if (folio && WARN_ON_ONCE(!folio_ref_freeze(folio, 1))) {
-		folio_put(folio);
-		folio = NULL;
-	}
+	folio = alloc_frozen(mem);
 	spin_lock(&m->lock);
 	if (folio) {
 		s->folio = folio;
