@@ -70,6 +70,20 @@ static struct request *dequeue(struct kvl_pool *pool)
 	return p;
 }
 
+/*
+ * Somebody has asked for it, so that this goes deeper than the policy would
+ * on its own; reclaim gives at least tier->low slots back.
+ */
+static int alloc_dram(struct kvl_tier *dram, u64 *dst)
+{
+	int err = -ENOSPC;
+
+	if (atomic64_read(&dram->nfree) > (s64)dram->low / 2)
+		err = kvl_tier_alloc(dram, numa_node_id(), dst);
+	kvl_reclaim_check(dram);
+	return err;
+}
+
 /* -EAGAIN: no slot just now. */
 static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
@@ -86,12 +100,8 @@ static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
 		return 0;
 	}
 	if (kvl_addr_is_memory(home)) {
-		err = kvl_policy_promote(pool, kvl_addr_tier(home)) ?
-			      kvl_tier_alloc(&pool->tiers[KVLIFT_TIER_DRAM],
-					     numa_node_id(), &dst) :
-			      -ENOENT;
-		if (!err)
-			kvl_reclaim_check(&pool->tiers[KVLIFT_TIER_DRAM]);
+		/* It can be used where it is. */
+		err = alloc_dram(&pool->tiers[KVLIFT_TIER_DRAM], &dst);
 	} else {
 		err = kvl_policy_place(pool, r, &dst) ? -EAGAIN : 0;
 	}
