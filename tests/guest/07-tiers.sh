@@ -67,5 +67,18 @@ for b in 64K 2M; do
 	[ "$(member_sum shadows)" = 0 ] || fail "shadows of nothing"
 	[ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
 	umount_pool
+
+	# A device that is full but for shadows: these are given up, the data is not.
+	case $b in
+	64K) mkpool $b 2M 2M 4M && fill=$((110 << 16)) ;;
+	2M) mkpool $b 16M 16M 32M && fill=$((26 << 21)) ;;
+	esac
+	kvtctl fill $MNT/full 8 $fill || fail "fill to capacity"
+	for _ in 1 2 3; do kvtctl check $MNT/full 8 $fill || fail "check when full"; done
+	[ "$(counter shadow_dropped)" -gt 0 ] || fail "no shadow was given up"
+	rm $MNT/full
+	expect_used 0
+	[ "$(member_sum shadows)" = 0 ] || fail "shadows of nothing"
+	umount_pool
 done
 check_clean
