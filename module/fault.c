@@ -135,9 +135,9 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 /*
  * A block in slower memory that nobody has mapped moves up first, when there
  * is room: its content has to be read anyway. Mapped elsewhere it stays, so
- * that two readers do not chase it.
+ * that two readers do not chase it. True when the lock was given up for it.
  */
-static void promote_first(struct kvl_region *r, u64 index,
+static bool promote_first(struct kvl_region *r, u64 index,
 			  struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
@@ -145,28 +145,24 @@ static void promote_first(struct kvl_region *r, u64 index,
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
 	u64 dst;
 
-	if (kvl_addr_is_memory(home) &&
-	    kvl_addr_tier(home) != KVLIFT_TIER_DRAM &&
-	    kvl_policy_promote(pool, kvl_addr_tier(home)) &&
-	    !folio_mapped(kvl_region_folio(r, b)) &&
-	    !kvl_tier_alloc(dram, numa_node_id(), &dst)) {
-		kvl_reclaim_check(dram);
-		/* Gives up the lock; done when it returns. */
-		kvl_move_block(r, index, b, dst, KVL_WHY_FAULT);
-		return;
-	}
-	kvl_block_unlock(b);
+	if (!kvl_addr_is_memory(home) ||
+	    kvl_addr_tier(home) == KVLIFT_TIER_DRAM ||
+	    !kvl_policy_promote(pool, kvl_addr_tier(home)) ||
+	    folio_mapped(kvl_region_folio(r, b)) ||
+	    kvl_tier_alloc(dram, numa_node_id(), &dst))
+		return false;
+	kvl_reclaim_check(dram);
+	/* Between memories: done, or undone, when it returns. */
+	kvl_move_block(r, index, b, dst, KVL_WHY_FAULT);
+	return true;
 }
 
 static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
 			     u64 index, struct kvl_block *b)
 {
-	u64 loc = READ_ONCE(b->loc);
-
-	if (loc & KVLIFT_LOC_PRESENT &&
-	    kvlift_loc_tier(loc) == KVLIFT_TIER_CXL && kvl_block_trylock(b))
-		promote_first(r, index, b);
 	if (!kvl_block_trylock(b))
+		return VM_FAULT_RETRY;
+	if (promote_first(r, index, b) && !kvl_block_trylock(b))
 		return VM_FAULT_RETRY;
 	return fault_locked(vmf, r, index, b);
 }

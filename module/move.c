@@ -20,7 +20,6 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "heat.h"
 #include "move.h"
 #include "msg.h"
 #include "params.h"
@@ -166,7 +165,7 @@ static void finish(struct kvl_move *m)
 	struct kvl_pool *pool = m->copy.pool;
 	struct kvl_block *b = m->b;
 	u64 src = m->copy.src, dst = m->copy.dst;
-	bool down = !kvl_addr_is_memory(dst);
+	bool to_device = !kvl_addr_is_memory(dst);
 	int err = m->copy.error;
 	u64 now;
 
@@ -178,20 +177,18 @@ static void finish(struct kvl_move *m)
 				 pool->block_size) != b->csum)
 			err = -EILSEQ;
 	}
-	if (down) {
-		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
+	if (!err && to_device) {
 		kvl_count_add(pool, KVL_C_WRITE_BYTES, pool->block_size);
-		if (!err) {
-			b->csum = m->copy.csum;
-			kvl_addr_member(pool, dst)->write_errors = 0;
-		}
-	} else if (kvl_addr_tier(src) < kvl_addr_tier(dst)) {
-		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
+		b->csum = m->copy.csum;
+		kvl_addr_member(pool, dst)->write_errors = 0;
 	}
 	if (err)
 		abort_move(r, m->index, b, dst, err);
 	else
 		commit(r, m->index, b, dst);
+	/* Free by now, or here to stay. */
+	if (kvl_addr_tier(src) < kvl_addr_tier(dst))
+		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
 	now = ktime_get_ns();
 	if (!err)
 		count(pool, src, dst, now - m->t_start);
@@ -203,7 +200,7 @@ static void finish(struct kvl_move *m)
 		*m->result = err;
 	kvl_block_unlock_async(b);
 	/* Who waits for a slot may have to look elsewhere. */
-	if (err && down)
+	if (err && to_device)
 		kvl_reclaim_kick(&pool->tiers[kvl_addr_tier(src)]);
 	mempool_free(m, pool->move_mempool);
 	atomic_dec(&kvl_objects.moves);

@@ -6,7 +6,6 @@
  */
 #include <linux/blkdev.h>
 
-#include "heat.h"
 #include "move.h"
 #include "policy.h"
 

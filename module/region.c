@@ -4,11 +4,9 @@
 #include <linux/slab.h>
 
 #include "domain.h"
-#include "heat.h"
 #include "move.h"
 #include "policy.h"
 #include "region.h"
-#include "trace.h"
 
 /* Behind every block a file can have. */
 #define LAST_INDEX	(ULLONG_MAX >> 8)

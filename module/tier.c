@@ -156,10 +156,7 @@ void kvl_slot_retire(struct kvl_pool *pool, u64 addr)
 	m->ops->retire(m, kvlift_loc_slot(addr));
 }
 
-/*
- * Copies between CPU-addressable slots are done here; for the others the
- * back end that is not addressable knows how.
- */
+/* The back end that the CPU cannot address knows how; else either does. */
 void kvl_copy_submit(struct kvl_copy *copy)
 {
 	struct kvl_member *src = kvl_addr_member(copy->pool, copy->src);

@@ -17,7 +17,6 @@
 #include "move.h"
 #include "msg.h"
 #include "pool.h"
-#include "trace.h"
 
 static_assert(sizeof(struct kvlift_sb) == KVLIFT_SB_SIZE);
 
