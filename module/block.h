@@ -24,6 +24,10 @@ enum {
 	KVL_B_LOCK,
 	/* The home may differ from the shadow. */
 	KVL_B_DIRTY,
+	/* Written since the move that is going on began its copy. */
+	KVL_B_WRITTEN,
+	/* A copy is being made without the lock; no other move begins. */
+	KVL_B_MOVING,
 };
 
 /**
@@ -104,6 +108,13 @@ static inline bool kvl_block_trylock(struct kvl_block *b)
 	return true;
 }
 
+/* The content is changing, or will without our seeing it. */
+static inline void kvl_block_mark_written(struct kvl_block *b)
+{
+	set_bit(KVL_B_DIRTY, &b->flags);
+	set_bit(KVL_B_WRITTEN, &b->flags);
+}
+
 void kvl_block_lock(struct kvl_block *b);
 int kvl_block_lock_killable(struct kvl_block *b);
 int kvl_block_wait(struct kvl_block *b);
@@ -113,6 +124,12 @@ void kvl_block_unlock(struct kvl_block *b);
 static inline void kvl_block_hand_over(struct kvl_block *b)
 {
 	kvl_block_dep_release();
+}
+
+/* Who was handed the lock holds it like any other from here on. */
+static inline void kvl_block_take_over(struct kvl_block *b)
+{
+	kvl_block_dep_try();
 }
 
 void kvl_block_unlock_async(struct kvl_block *b);

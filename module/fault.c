@@ -91,7 +91,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
 		if (vma->vm_flags & VM_MAYWRITE)
-			set_bit(KVL_B_DIRTY, &b->flags);
+			kvl_block_mark_written(b);
 		folio_lock(folio);
 		folio_get(folio);
 		vmf->page = folio_page(folio, vmf->pgoff - folio->index);

@@ -256,7 +256,7 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED);
 		kvl_slot_free(pool, home);
 	}
-	set_bit(KVL_B_DIRTY, &b->flags);
+	kvl_block_mark_written(b);
 	kvl_block_attach(r, index, b, addr);
 unlock:
 	kvl_block_unlock(b);
@@ -478,23 +478,25 @@ unlock:
 static u64 demote_range(struct kvl_region *r, u64 first, u64 last)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_batch batch;
 	struct kvl_block *b;
-	u64 i, done = 0;
-	int err;
+	u64 i;
 
+	kvl_batch_init(&batch, pool);
 	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
 		if (!kvl_block_trylock(b))
 			continue;
 		kvl_heat_cold(r, i, b);
-		err = kvl_move_demote(r, i, b, KVL_WHY_HINT);
-		if (!err || err == -EINPROGRESS)
-			done++;
+		kvl_batch_demote(&batch, r, i, b, KVL_WHY_HINT);
+		if (batch.n)
+			continue;
 		kvl_move_wait(pool, KVL_MAX_MOVES);
 		if (fatal_signal_pending(current))
 			break;
 		cond_resched();
 	}
-	return done;
+	kvl_batch_run(&batch);
+	return batch.moved;
 }
 
 u64 kvl_file_demote(struct kvl_region *r, u64 first, u64 last)

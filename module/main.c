@@ -9,6 +9,10 @@
 
 bool kvl_param_unsafe_skip_dirty;
 module_param_named(unsafe_skip_dirty, kvl_param_unsafe_skip_dirty, bool, 0444);
+bool kvl_param_move_stop;
+module_param_named(move_stop, kvl_param_move_stop, bool, 0644);
+MODULE_PARM_DESC(move_stop,
+		 "stop the users of every block while it is copied (for comparisons)");
 MODULE_PARM_DESC(unsafe_skip_dirty,
 		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
 

@@ -1,44 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Protocol STOP. The block's lock is held from start to end; a block that is
- * in memory is unmapped and its folio frozen, so that the copy cannot miss a
- * store. The destination is private until the commit, the source stays valid
- * until then, and every failure leaves the block where it was.
+ * Moves. The destination is private until the commit, the source stays valid
+ * until then, and every failure leaves the block where it was. Each block is
+ * moved by the protocol that stops its users least:
  *
- *	start	quiesce (unmap, freeze), or undo and -EBUSY
- *	copy	by the back end; the lock is handed over
- *	finish	commit: publish the destination, free the source slot or keep
- *		it as shadow; or abort: free the destination, unfreeze
+ *	read	from a device: nobody can use the block, its lock is handed
+ *		over to the I/O
+ *	open	nobody has it mapped for writing: the copy is made while it is
+ *		in use, without its lock
+ *	sample	unmapped first, so that the page tables' dirty bits are in the
+ *		folio, then as open: who touches it meanwhile maps it again
+ *	protect	write-protected first, then as open; unmapping would cost the
+ *		users of a block of many pages more
+ *	stop	unmapped and frozen, the lock is held over the copy
+ *	drop	a good copy is below: unmapped and frozen, no copy
  *
- * A slot of a device whose content is still that of the block after a
- * promotion stays as shadow. Whether it still is so at the next demotion is
- * known when the block is quiesced: the page tables' dirty bits are in the
- * folio then, write(2) marks the folio, and a 2 MiB block mapped through a
- * VMA that may write counts as dirty from the moment it is mapped.
+ * An open, sampled or protected block is unmapped and frozen when its copy has
+ * been made, and only then are its dirty bits complete: was it written since
+ * the copy began (KVL_B_WRITTEN), then the copy is made once more, stopped.
+ * So a move takes two copies at most.
+ *
+ * The floor is one copy, one unmap per run of neighbouring blocks, and two
+ * short holds of each block's lock. While the lock is not held KVL_B_MOVING
+ * keeps other moves away and a reference keeps the source folio; a block that
+ * is dropped or replaced meanwhile has another location word, and the copy is
+ * thrown away.
+ *
+ * Lifetime: a move holds its region's inode. Locks: a batch holds the locks of
+ * several blocks, of which it only waits for the first.
  */
+#include <linux/blkdev.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/psi.h>
+#include <linux/rmap.h>
 #include <linux/slab.h>
 
-#include "move.h"
-#include "msg.h"
+#include "move_priv.h"
 #include "params.h"
 #include "trace.h"
 
-/* A device that could not write is left alone for this long, then longer. */
-#define WRITE_REST	HZ
-
-struct kvl_move {
-	struct kvl_copy copy;
-	struct kvl_region *r;
-	struct kvl_block *b;
-	u64 index;
-	enum kvl_why why;
-	u64 t_start;
-	u64 t_submit;
-	int *result;	/* of a copy that ends before submit returns */
-	struct work_struct work;
-};
+/* From this size on write protection costs less than faults on every page. */
+#define PROTECT_MIN	(256u << 10)
 
 static struct kmem_cache *cache;
 
@@ -58,238 +62,479 @@ mempool_t *kvl_move_pool_create(void)
 	return mempool_create_slab_pool(KVL_MAX_MOVES, cache);
 }
 
-static void count(struct kvl_pool *pool, u64 src, u64 dst, u64 ns)
+static void submit(struct kvl_move *m)
 {
-	unsigned int from = kvl_addr_tier(src), to = kvl_addr_tier(dst);
-
-	kvl_count_move(pool, from, to);
-	if (to < from) {
-		kvl_count(pool, KVL_C_PROMOTE);
-		kvl_count_add(pool, KVL_C_PROMOTE_NS, ns);
-	} else if (to > from) {
-		kvl_count(pool, KVL_C_DEMOTE);
-		kvl_count_add(pool, KVL_C_DEMOTE_NS, ns);
-	}
-}
-
-/* Publishes @dst as home; what the block held before is freed or kept. */
-static void commit(struct kvl_region *r, u64 index, struct kvl_block *b,
-		   u64 dst)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-	u64 src = kvl_block_home(b);
-	bool from_memory = kvl_addr_is_memory(src);
-
-	if (from_memory)
-		kvl_block_detach(r, b);
-	if (!kvl_addr_is_memory(dst)) {
-		if (dst == b->shadow) {
-			atomic64_dec(&kvl_addr_member(pool, dst)->nshadow);
-			b->shadow = 0;
-		}
-		kvl_block_drop_shadow(r, b);
-		clear_bit(KVL_B_DIRTY, &b->flags);
-	} else if (!from_memory) {
-		b->shadow = src;
-		atomic64_inc(&kvl_addr_member(pool, src)->nshadow);
-		clear_bit(KVL_B_DIRTY, &b->flags);
-	}
-	kvl_block_attach(r, index, b, dst);
-	if (from_memory)
-		kvl_slot_free(pool, src);
-}
-
-static void mark_error(struct kvl_region *r, u64 index, struct kvl_block *b,
-		       u64 src, int err)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-
-	kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS : KVL_C_IO_ERRORS);
-	kvl_change_extent(r, index, b, src | KVLIFT_LOC_ERROR);
-	b->touched = (u32)jiffies;
-	trace_kvlift_error(pool->id, r->id, index, src, err);
-	pr_err_ratelimited("pool %u: region %llu block %llu cannot be read from %s: %s\n",
-			   pool->id, r->id, index,
-			   kvl_addr_member(pool, src)->name,
-			   err == -EILSEQ ? "wrong checksum" : "I/O error");
-}
-
-/* The move did not happen. The source is as it was. */
-static void abort_move(struct kvl_region *r, u64 index, struct kvl_block *b,
-		       u64 dst, int err)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-	u64 src = kvl_block_home(b);
-	struct kvl_member *m;
-
-	kvl_count(pool, KVL_C_ABORTED);
-	if (!kvl_addr_is_memory(src)) {
-		kvl_slot_free(pool, dst);
-		mark_error(r, index, b, src, err);
-		return;
-	}
-	kvl_block_unquiesce(r, b);
-	if (kvl_addr_is_memory(dst)) {
-		/* The copy ran into bad memory. */
-		kvl_slot_free(pool, dst);
-		return;
-	}
-	kvl_count(pool, KVL_C_IO_ERRORS);
-	trace_kvlift_error(pool->id, r->id, index, dst, err);
-	if (dst == b->shadow) {
-		atomic64_dec(&kvl_addr_member(pool, dst)->nshadow);
-		b->shadow = 0;
-		set_bit(KVL_B_DIRTY, &b->flags);
-	}
-	/*
-	 * A bad place is not chosen again. Anything else may pass: the device
-	 * rests, so that the error does not go through all of its slots.
-	 */
-	if (err == -ENODATA) {
-		kvl_slot_retire(pool, dst);
-		return;
-	}
-	m = kvl_addr_member(pool, dst);
-	/* Those that were in flight together count once. */
-	if (kvl_member_usable(m)) {
-		u64 rest = WRITE_REST << min(m->write_errors++, 3);
-
-		WRITE_ONCE(m->rest_until, get_jiffies_64() + rest);
-	}
-	kvl_slot_free(pool, dst);
-}
-
-static void finish(struct kvl_move *m)
-{
-	struct kvl_region *r = m->r;
 	struct kvl_pool *pool = m->copy.pool;
-	struct kvl_block *b = m->b;
-	u64 src = m->copy.src, dst = m->copy.dst;
-	bool to_device = !kvl_addr_is_memory(dst);
-	int err = m->copy.error;
-	u64 now;
 
-	if (!err && !kvl_addr_is_memory(src)) {
-		struct folio *folio = kvl_addr_folio(pool, dst);
-
-		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
-		if (kvl_pool_crc(pool, folio_address(folio),
-				 pool->block_size) != b->csum)
-			err = -EILSEQ;
-	}
-	if (!err && to_device) {
-		kvl_count_add(pool, KVL_C_WRITE_BYTES, pool->block_size);
-		b->csum = m->copy.csum;
-		kvl_addr_member(pool, dst)->write_errors = 0;
-	}
-	if (err)
-		abort_move(r, m->index, b, dst, err);
-	else
-		commit(r, m->index, b, dst);
-	/* Free by now, or here to stay. */
-	if (kvl_addr_tier(src) < kvl_addr_tier(dst))
-		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
-	now = ktime_get_ns();
-	if (!err)
-		count(pool, src, dst, now - m->t_start);
-	trace_kvlift_move(pool->id, r->id, m->index, src, dst, m->why, err,
-			  m->t_submit - m->t_start,
-			  m->copy.t_done - m->t_submit,
-			  now - m->copy.t_done);
-	if (m->result)
-		*m->result = err;
-	kvl_block_unlock_async(b);
-	/* Who waits for a slot may have to look elsewhere. */
-	if (err && to_device)
-		kvl_reclaim_kick(&pool->tiers[kvl_addr_tier(src)]);
-	mempool_free(m, pool->move_mempool);
-	atomic_dec(&kvl_objects.moves);
-	/* May be the last reference, and free the region. */
-	iput(&r->inode);
-	/* The pool goes away only after this. */
-	if (atomic_dec_return(&pool->moves) < KVL_MAX_MOVES)
-		wake_up_all(&pool->move_wait);
+	if (!to_memory(m))
+		m->copy.csum = kvl_pool_crc(pool,
+					    folio_address(src_slot(m)->folio),
+					    pool->block_size);
+	m->t_submit = ktime_get_ns();
+	kvl_copy_submit(&m->copy);
 }
 
-static void finish_work(struct work_struct *work)
+/*
+ * Unmaps the blocks of a run, but for those that have ended and, at its
+ * beginning, those that stay in use.
+ */
+static void unmap_run(struct kvl_move **m, unsigned int n, bool begin)
 {
-	finish(container_of(work, struct kvl_move, work));
+	unsigned int i, k;
+
+	for (i = 0; i < n; i = k + 1) {
+		bool mapped = false;
+
+		for (k = i; k < n && m[k]; k++) {
+			bool this = folio_mapped(m[k]->folio);
+
+			if (begin && this && m[k]->proto != KVL_PROTO_SAMPLE &&
+			    m[k]->proto != KVL_PROTO_DROP)
+				break;
+			mapped |= this;
+		}
+		if (mapped)
+			kvl_region_unmap(m[i]->r, m[i]->index, k - i);
+	}
+}
+
+/* Unmapped: true when nobody but the slot holds the folio, now frozen. */
+static bool freeze(struct kvl_move *m)
+{
+	struct kvl_slot *s = src_slot(m);
+
+	if (!folio_ref_freeze(s->folio, 1 + s->pins))
+		return false;
+	kvl_block_sample(m->b, s->folio);
+	return true;
+}
+
+/* Unmaps and freezes; entries that cannot be are refused and become NULL. */
+static void quiesce_run(struct kvl_move **m, unsigned int n,
+			struct list_head *ended)
+{
+	struct kvl_move *first = m[0];
+	unsigned int i;
+
+	if (n == 1) {
+		if (first &&
+		    kvl_block_quiesce(first->r, first->index, first->b, false)) {
+			kvl_move_refuse(first, KVL_C_REFUSED_PINNED, ended);
+			m[0] = NULL;
+		}
+		return;
+	}
+	unmap_run(m, n, false);
+	for (i = 0; i < n; i++)
+		if (m[i] && !freeze(m[i])) {
+			kvl_move_refuse(m[i], KVL_C_REFUSED_PINNED, ended);
+			m[i] = NULL;
+		}
+}
+
+static bool written(struct kvl_move *m)
+{
+	return test_bit(KVL_B_WRITTEN, &m->b->flags) &&
+	       !kvl_param_unsafe_skip_dirty;
+}
+
+/* The block was written during the copy: again, with everybody out. */
+static void copy_again(struct kvl_move *m, struct list_head *ended)
+{
+	kvl_count(m->copy.pool, KVL_C_RECOPIED);
+	m->proto = KVL_PROTO_STOP;
+	if (!to_memory(m))
+		kvl_block_hand_over(m->b);
+	submit(m);
+	if (to_memory(m))
+		kvl_move_end_stopped(m, ended);
+}
+
+/*
+ * Copies of a run of neighbours have arrived, made while the blocks were in
+ * use. Returns for how many of them the locks could be had.
+ */
+static unsigned int end_run(struct kvl_move **m, unsigned int n,
+			    struct list_head *ended)
+{
+	unsigned int i, k;
+
+	kvl_block_lock(m[0]->b);
+	for (k = 1; k < n && kvl_block_trylock(m[k]->b); k++)
+		;
+	for (i = 0; i < k; i++) {
+		struct kvl_move *e = m[i];
+
+		folio_put(e->folio);
+		if ((READ_ONCE(e->b->loc) ^ e->loc) & LOC_PLACE) {
+			/* Dropped, or replaced. */
+			kvl_mem_recheck(e->copy.pool, e->copy.src);
+			kvl_move_refuse(e, KVL_C_REFUSED_BUSY, ended);
+			m[i] = NULL;
+		} else if (e->copy.error) {
+			kvl_move_abort(e, ended);
+			m[i] = NULL;
+		} else if (!to_memory(e)) {
+			kvl_move_written(e);
+		}
+	}
+	quiesce_run(m, k, ended);
+	for (i = 0; i < k; i++) {
+		if (!m[i])
+			continue;
+		if (written(m[i]))
+			copy_again(m[i], ended);
+		else
+			kvl_move_commit(m[i], ended);
+	}
+	return k;
+}
+
+/* Neighbours at the head of the array, of blocks that were left in use. */
+static unsigned int run_length(struct kvl_move **m, unsigned int n)
+{
+	unsigned int k = 1;
+
+	/* One unmap each anyway, and the folio's lock. */
+	if (m[0]->copy.pool->block_size == PMD_SIZE)
+		return 1;
+	while (k < n && m[k]->r == m[0]->r && from_memory(m[k]) &&
+	       m[k]->proto != KVL_PROTO_STOP &&
+	       m[k]->index == m[0]->index + k)
+		k++;
+	return k;
+}
+
+/* Copies that have arrived, in the order in which they were begun. */
+static void arrived(struct kvl_move **m, unsigned int n,
+		    struct list_head *ended)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < n; i += k) {
+		struct kvl_move *e = m[i];
+
+		k = 1;
+		if (e->proto == KVL_PROTO_READ ||
+		    e->proto == KVL_PROTO_STOP)
+			kvl_block_take_over(e->b);
+		if (e->proto == KVL_PROTO_READ)
+			kvl_move_end_read(e, ended);
+		else if (e->proto == KVL_PROTO_STOP)
+			kvl_move_end_stopped(e, ended);
+		else
+			k = end_run(m + i, run_length(m + i, n - i), ended);
+	}
+}
+
+static void done_work(struct work_struct *work)
+{
+	struct kvl_done *d = container_of(work, struct kvl_done, work);
+	struct kvl_move *m[KVL_BATCH];
+	struct kvl_pool *pool = d->pool;
+	struct llist_node *all;
+	LIST_HEAD(ended);
+
+	all = llist_reverse_order(llist_del_all(&d->list));
+	while (all) {
+		unsigned int n = 0;
+
+		while (all && n < KVL_BATCH) {
+			m[n++] = llist_entry(all, struct kvl_move, done);
+			all = all->next;
+		}
+		arrived(m, n, &ended);
+		kvl_moves_reap(pool, &ended);
+		cond_resched();
+	}
+}
+
+/* NULL: no memory. */
+struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool)
+{
+	struct kvl_done __percpu *done = alloc_percpu(struct kvl_done);
+	int cpu;
+
+	if (!done)
+		return NULL;
+	for_each_possible_cpu(cpu) {
+		struct kvl_done *d = per_cpu_ptr(done, cpu);
+
+		init_llist_head(&d->list);
+		INIT_WORK(&d->work, done_work);
+		d->pool = pool;
+	}
+	return done;
 }
 
 static void copy_done(struct kvl_copy *copy)
 {
 	struct kvl_move *m = container_of(copy, struct kvl_move, copy);
+	struct kvl_done *d;
 
-	if (kvl_addr_is_memory(copy->src) && kvl_addr_is_memory(copy->dst)) {
-		finish(m);
-		return;
-	}
+	if (from_memory(m) && to_memory(m))
+		return; /* whoever submitted it goes on */
 	trace_kvlift_io(copy->pool->id, copy->src, copy->dst,
 			copy->pool->block_size, copy->t_done - m->t_submit,
 			copy->error);
-	INIT_WORK(&m->work, finish_work);
-	queue_work(copy->pool->io_wq, &m->work);
+	if (atomic_cmpxchg(&m->by, BY_TASK, ARRIVED) == BY_TASK) {
+		complete(&m->arrived);
+		return;
+	}
+	d = raw_cpu_ptr(copy->pool->done);
+	if (llist_add(&m->done, &d->list))
+		queue_work(copy->pool->io_wq, &d->work);
 }
 
-int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
-		   u64 dst, enum kvl_why why)
+/* NULL: no memory at once, and @wait is not set. */
+static struct kvl_move *new_move(struct kvl_region *r, u64 index,
+				 struct kvl_block *b, u64 dst,
+				 enum kvl_why why, bool wait)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	u64 src = kvl_block_home(b);
-	u64 t_start = ktime_get_ns();
 	struct kvl_move *m;
-	int err;
 
-	if (kvl_addr_is_memory(src)) {
-		err = kvl_block_quiesce(r, index, b, false);
-		if (err) {
-			kvl_count(pool, KVL_C_REFUSED_PINNED);
-			trace_kvlift_move(pool->id, r->id, index, src, dst,
-					  why, err, 0, 0, 0);
-			if (dst != b->shadow)
-				kvl_slot_free(pool, dst);
-			kvl_block_unlock(b);
-			return err;
-		}
-		if (kvl_param_unsafe_skip_dirty)
-			clear_bit(KVL_B_DIRTY, &b->flags);
-	}
-	if (dst == b->shadow && !test_bit(KVL_B_DIRTY, &b->flags)) {
-		commit(r, index, b, dst);
-		kvl_count(pool, KVL_C_DEMOTE_NOIO);
-		count(pool, src, dst, ktime_get_ns() - t_start);
-		trace_kvlift_move(pool->id, r->id, index, src, dst, why, 0,
-				  ktime_get_ns() - t_start, 0, 0);
-		kvl_block_unlock(b);
-		return 0;
-	}
-	m = mempool_alloc(pool->move_mempool, GFP_NOIO);
+	m = mempool_alloc(pool->move_mempool,
+			  wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+	if (!m)
+		return NULL;
 	atomic_inc(&kvl_objects.moves);
 	atomic_inc(&pool->moves);
 	ihold(&r->inode);
 	m->copy.pool = pool;
-	m->copy.src = src;
+	m->copy.src = kvl_block_home(b);
 	m->copy.dst = dst;
+	m->copy.error = 0;
 	m->copy.done = copy_done;
 	m->r = r;
 	m->b = b;
 	m->index = index;
 	m->why = why;
-	m->t_start = t_start;
-	if (kvl_addr_tier(dst) > kvl_addr_tier(src))
-		atomic_inc(&pool->tiers[kvl_addr_tier(src)].leaving);
-	err = -EINPROGRESS;
-	m->result = kvl_addr_is_memory(src) && kvl_addr_is_memory(dst) ? &err :
-									 NULL;
-	if (!kvl_addr_is_memory(dst))
-		m->copy.csum = kvl_pool_crc(pool,
-					    folio_address(kvl_addr_folio(pool,
-									 src)),
-					    pool->block_size);
-	m->t_submit = ktime_get_ns();
-	kvl_block_hand_over(b);
-	kvl_copy_submit(&m->copy);
-	return err;
+	m->t_submit = 0;
+	m->proto = KVL_PROTO_READ;
+	m->moving = false;
+	atomic_set(&m->by, BY_WORKER);
+	return m;
+}
+
+static enum kvl_proto choose(struct kvl_move *m)
+{
+	struct kvl_pool *pool = m->copy.pool;
+
+	if (m->copy.dst == m->b->shadow &&
+	    !test_bit(KVL_B_DIRTY, &m->b->flags))
+		return KVL_PROTO_DROP;
+	if (kvl_param_move_stop)
+		return KVL_PROTO_STOP;
+	if (!folio_mapped(m->folio) ||
+	    !mapping_writably_mapped(m->r->inode.i_mapping))
+		return KVL_PROTO_OPEN;
+	/* It will be mapped for writing as a whole when it is touched. */
+	if (pool->block_size == PMD_SIZE)
+		return to_memory(m) ? KVL_PROTO_STOP : KVL_PROTO_SAMPLE;
+	if (pool->block_size >= PROTECT_MIN)
+		return KVL_PROTO_PROTECT;
+	return KVL_PROTO_SAMPLE;
+}
+
+/* Takes the destination away from the block, of which it was the shadow. */
+static void take_shadow(struct kvl_move *m)
+{
+	if (m->copy.dst != m->b->shadow)
+		return;
+	atomic64_dec(&kvl_addr_member(m->copy.pool, m->copy.dst)->nshadow);
+	m->b->shadow = 0;
+	set_bit(KVL_B_DIRTY, &m->b->flags);
+}
+
+static void mark_moving(struct kvl_move *m)
+{
+	take_shadow(m);
+	m->moving = true;
+	set_bit(KVL_B_MOVING, &m->b->flags);
+	if (goes_down(m))
+		atomic_inc(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
+				    .leaving);
+}
+
+/* The lock stays with the move while it copies. */
+static void begin_stopped(struct kvl_move *m, struct list_head *ended)
+{
+	if (kvl_block_quiesce(m->r, m->index, m->b, false)) {
+		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
+		return;
+	}
+	mark_moving(m);
+	if (!to_memory(m))
+		kvl_block_hand_over(m->b);
+	submit(m);
+	if (to_memory(m))
+		kvl_move_end_stopped(m, ended);
+}
+
+/*
+ * The dirty state is known up to here; false when somebody holds the folio
+ * and may be writing.
+ */
+static bool begin_open(struct kvl_move *m)
+{
+	struct folio *folio = m->folio;
+	struct kvl_slot *s = src_slot(m);
+
+	if (m->proto == KVL_PROTO_PROTECT) {
+		folio_lock(folio);
+		if (folio_mkclean(folio))
+			set_bit(KVL_B_DIRTY, &m->b->flags);
+		folio_unlock(folio);
+	}
+	if (folio_ref_count(folio) != 1 + s->pins + folio_mapcount(folio))
+		return false;
+	kvl_block_sample(m->b, folio);
+	clear_bit(KVL_B_WRITTEN, &m->b->flags);
+	m->loc = m->b->loc;
+	folio_get(folio);
+	mark_moving(m);
+	kvl_block_unlock(m->b);
+	return true;
+}
+
+/* Nothing to copy unless it has been written: then it is as any other. */
+static void begin_drop(struct kvl_move **m, struct list_head *ended)
+{
+	struct kvl_move *e = *m;
+
+	quiesce_run(m, 1, ended);
+	if (!*m)
+		return;
+	if (kvl_param_unsafe_skip_dirty)
+		clear_bit(KVL_B_DIRTY, &e->b->flags);
+	if (test_bit(KVL_B_DIRTY, &e->b->flags)) {
+		kvl_block_unquiesce(e->r, e->b);
+		e->proto = KVL_PROTO_SAMPLE;
+		return;
+	}
+	kvl_count(e->copy.pool, KVL_C_DEMOTE_NOIO);
+	kvl_move_commit(e, ended);
+	*m = NULL;
+}
+
+/*
+ * Begins a run of neighbours in memory, whose locks are held. What is left in
+ * the array has to be copied.
+ */
+static void begin_run(struct kvl_move **m, unsigned int n,
+		      struct list_head *ended)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct kvl_slot *s = src_slot(m[i]);
+
+		m[i]->folio = s->folio;
+		m[i]->proto = choose(m[i]);
+		/* Then its users need not fault again. */
+		if (folio_ref_count(s->folio) !=
+		    1 + s->pins + folio_mapcount(s->folio)) {
+			kvl_move_refuse(m[i], KVL_C_REFUSED_PINNED, ended);
+			m[i] = NULL;
+		}
+	}
+	if (n > 1)
+		unmap_run(m, n, true);
+	for (i = 0; i < n; i++) {
+		struct kvl_move *e = m[i];
+
+		if (e && e->proto == KVL_PROTO_DROP)
+			begin_drop(&m[i], ended);
+		if (!m[i])
+			continue;
+		if (e->proto == KVL_PROTO_STOP) {
+			begin_stopped(e, ended);
+			m[i] = NULL;
+			continue;
+		}
+		if (e->proto == KVL_PROTO_SAMPLE && folio_mapped(e->folio))
+			kvl_region_unmap(e->r, e->index, 1);
+		if (!begin_open(e)) {
+			kvl_move_refuse(e, KVL_C_REFUSED_PINNED, ended);
+			m[i] = NULL;
+		}
+	}
+}
+
+void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool)
+{
+	batch->pool = pool;
+	batch->n = 0;
+	batch->moved = 0;
+}
+
+void kvl_batch_run(struct kvl_batch *batch)
+{
+	struct kvl_pool *pool = batch->pool;
+	struct kvl_move **m = batch->m;
+	unsigned int i, k, n = 0;
+	struct blk_plug plug;
+	LIST_HEAD(ended);
+	u64 now;
+
+	if (!batch->n)
+		return;
+	now = ktime_get_ns();
+	blk_start_plug(&plug);
+	for (i = 0; i < batch->n; i += k) {
+		unsigned int j;
+
+		m[i]->t_start = now;
+		if (!from_memory(m[i])) {
+			k = 1;
+			kvl_block_hand_over(m[i]->b);
+			submit(m[i]);
+			batch->moved++;
+			continue;
+		}
+		k = run_length(m + i, batch->n - i);
+		for (j = i; j < i + k; j++)
+			m[j]->t_start = now;
+		begin_run(m + i, k, &ended);
+		for (j = i; j < i + k; j++) {
+			if (!m[j])
+				continue;
+			/* Those to devices go on when they have arrived. */
+			submit(m[j]);
+			if (kvl_addr_is_memory(m[j]->copy.dst))
+				m[n++] = m[j];
+			else
+				batch->moved++;
+		}
+	}
+	blk_finish_plug(&plug);
+	arrived(m, n, &ended);
+	batch->moved += kvl_moves_reap(pool, &ended);
+	batch->n = 0;
+}
+
+void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		   struct kvl_block *b, u64 dst, enum kvl_why why)
+{
+	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
+	unsigned int i;
+
+	if (!m) {
+		/* Ours may be what others wait for. */
+		kvl_batch_run(batch);
+		m = new_move(r, index, b, dst, why, true);
+	}
+	for (i = batch->n; i; i--) {
+		struct kvl_move *p = batch->m[i - 1];
+
+		if (p->r != r || p->index < index)
+			break;
+		batch->m[i] = p;
+	}
+	batch->m[i] = m;
+	if (++batch->n == KVL_BATCH)
+		kvl_batch_run(batch);
 }
 
 /* No free slot on any member that takes blocks. */
@@ -339,23 +584,68 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 	return -ENOSPC;
 }
 
-int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
-		    enum kvl_why why)
+int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		     struct kvl_block *b, enum kvl_why why)
 {
 	u64 home = kvl_block_home(b);
+	int err = -EBUSY;
 	u64 dst;
-	int err;
 
-	if (!kvl_addr_is_memory(home)) {
-		kvl_block_unlock(b);
-		return -ENOENT;
-	}
-	err = place_below(r, b, kvl_addr_tier(home), &dst);
+	if (!kvl_addr_is_memory(home))
+		err = -ENOENT;
+	else if (!test_bit(KVL_B_MOVING, &b->flags))
+		err = place_below(r, b, kvl_addr_tier(home), &dst);
 	if (err) {
 		kvl_block_unlock(b);
 		return err;
 	}
-	return kvl_move_block(r, index, b, dst, why);
+	kvl_batch_add(batch, r, index, b, dst, why);
+	return 0;
+}
+
+int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
+		   u64 dst, enum kvl_why why)
+{
+	struct kvl_batch batch;
+
+	kvl_batch_init(&batch, kvl_region_pool(r));
+	kvl_batch_add(&batch, r, index, b, dst, why);
+	kvl_batch_run(&batch);
+	return batch.moved ? 0 : -EBUSY;
+}
+
+/*
+ * The task does itself what a worker would do when the data are there, which
+ * saves two switches. When it is killed a worker does it.
+ */
+int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
+		  u64 dst, enum kvl_why why)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_move *m = new_move(r, index, b, dst, why, true);
+	unsigned long pflags;
+	LIST_HEAD(ended);
+	int err;
+
+	init_completion(&m->arrived);
+	atomic_set(&m->by, BY_TASK);
+	m->t_start = ktime_get_ns();
+	kvl_block_hand_over(b);
+	submit(m);
+	psi_memstall_enter(&pflags);
+	err = wait_for_completion_killable(&m->arrived);
+	if (err) {
+		if (atomic_cmpxchg(&m->by, BY_TASK, BY_WORKER) == BY_TASK) {
+			psi_memstall_leave(&pflags);
+			return -EINTR;
+		}
+		wait_for_completion(&m->arrived);
+	}
+	psi_memstall_leave(&pflags);
+	kvl_block_take_over(b);
+	err = kvl_move_end_read_locked(m, &ended);
+	kvl_moves_reap(pool, &ended);
+	return err;
 }
 
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n)

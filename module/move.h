@@ -3,6 +3,8 @@
 #ifndef KVL_MOVE_H
 #define KVL_MOVE_H
 
+#include <linux/llist.h>
+
 #include "region.h"
 
 /* Reclaim that found nothing to do looks again after this. */
@@ -14,22 +16,73 @@
 /* Shadows given up at a time when a tier is full. */
 #define KVL_VICTIM_SHADOWS	16
 
+/* How a block is moved; the order is that of the counters and of traces. */
+enum kvl_proto {
+	KVL_PROTO_READ,
+	KVL_PROTO_OPEN,
+	KVL_PROTO_SAMPLE,
+	KVL_PROTO_PROTECT,
+	KVL_PROTO_STOP,
+	KVL_PROTO_DROP,
+};
+
+/* Copies from and to devices that have arrived on one CPU. */
+struct kvl_done {
+	struct llist_head list;
+	struct work_struct work;
+	struct kvl_pool *pool;
+};
+
 int kvl_move_init(void);
 void kvl_move_exit(void);
 mempool_t *kvl_move_pool_create(void);
+struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool);
+
+/* Moves that are begun together. */
+#define KVL_BATCH		32
+
+/**
+ * struct kvl_batch - moves to begin together, on the stack of who wants them
+ * @n:		how many are waiting; their blocks are locked
+ * @moved:	how many have been begun or are done
+ * @m:		neighbours next to each other
+ */
+struct kvl_batch {
+	struct kvl_pool *pool;
+	unsigned int n;
+	unsigned int moved;
+	struct kvl_move *m[KVL_BATCH];
+};
+
+void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool);
 
 /*
- * Moves a block to the free slot @dst, or, when the shadow is still good and
- * @dst is the shadow, makes that the home. Needs the block's lock and gives
- * it up, now or when the move ends. Returns 0 when the move is done,
- * -EINPROGRESS while it goes on, else why it was undone; @dst is freed then.
+ * Adds the move of a block to the free slot @dst, or to its shadow, and takes
+ * over the block's lock. Runs the batch when it is full.
  */
+void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		   struct kvl_block *b, u64 dst, enum kvl_why why);
+
+/*
+ * As kvl_batch_add(), one tier down. When there is no place the lock is given
+ * up: -ENOENT at the bottom, -EBUSY while it moves already, -ENOSPC.
+ */
+int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		     struct kvl_block *b, enum kvl_why why);
+
+/* Begins what is waiting; no lock is held when it returns. */
+void kvl_batch_run(struct kvl_batch *batch);
+
+/* A batch of one. 0: begun or done; -EBUSY: refused. */
 int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 		   u64 dst, enum kvl_why why);
 
-/* One tier down. Lock and return value as in kvl_move_block(). */
-int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
-		    enum kvl_why why);
+/*
+ * Reads a locked block from its device into @dst and waits. 0: it is there
+ * and still locked. Else the lock is gone: -EIO, -EINTR.
+ */
+int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
+		  u64 dst, enum kvl_why why);
 
 /* Waits until fewer than @n moves are in flight. */
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n);

@@ -10,6 +10,9 @@
  */
 extern bool kvl_param_unsafe_skip_dirty;
 
+/* Moves everything by protocol stop: for comparisons. */
+extern bool kvl_param_move_stop;
+
 /* main.c */
 bool kvl_has_btf(void);
 

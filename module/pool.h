@@ -20,6 +20,7 @@
 
 struct crypto_shash;
 struct kvl_domain;
+struct kvl_done;
 struct kvl_policy;
 
 /**
@@ -39,6 +40,7 @@ struct kvl_policy;
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
  * @wq:		reclaim, prefetch and acquisition
+ * @done:	copies that have arrived, for @io_wq
  * @io_wq:	completions; never waits for a slot or for @wq
  */
 struct kvl_pool {
@@ -72,6 +74,7 @@ struct kvl_pool {
 	struct workqueue_struct *wq;
 	struct workqueue_struct *io_wq;
 	mempool_t *move_mempool;
+	struct kvl_done __percpu *done;
 	struct bio_set bios;
 	struct crypto_shash *crc;
 

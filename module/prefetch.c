@@ -5,7 +5,6 @@
  * that finds no free slot although reclaim has been asked is given up: a
  * prefetch must not make a demand access wait.
  */
-#include <linux/blkdev.h>
 #include <linux/slab.h>
 
 #include "move.h"
@@ -85,7 +84,8 @@ static int alloc_dram(struct kvl_tier *dram, u64 *dst)
 }
 
 /* -EAGAIN: no slot just now. */
-static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
+static int promote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		   struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home, dst;
@@ -95,6 +95,7 @@ static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
 		return 0; /* somebody is at it */
 	home = kvl_block_home(b);
 	if (!home || b->loc & KVLIFT_LOC_ERROR ||
+	    test_bit(KVL_B_MOVING, &b->flags) ||
 	    kvl_addr_tier(home) == KVLIFT_TIER_DRAM) {
 		kvl_block_unlock(b);
 		return 0;
@@ -109,46 +110,43 @@ static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
 		kvl_block_unlock(b);
 		return err == -EAGAIN ? err : 0;
 	}
-	err = kvl_move_block(r, index, b, dst, KVL_WHY_PREFETCH);
-	if (!err || err == -EINPROGRESS)
-		kvl_count(pool, KVL_C_PREFETCHED);
+	kvl_batch_add(batch, r, index, b, dst, KVL_WHY_PREFETCH);
 	return 0;
 }
 
 static void run(struct kvl_pool *pool, struct request *p)
 {
-	struct blk_plug plug;
 	unsigned int tries = 0;
+	struct kvl_batch batch;
 	struct kvl_block *b;
 	u64 i = p->first;
 
-	blk_start_plug(&plug);
+	kvl_batch_init(&batch, pool);
 	while (!READ_ONCE(pool->stopping) &&
 	       (b = kvl_region_next(p->r, &i, p->last))) {
 		unsigned int seq = kvl_pool_slot_seq(pool);
 
 		if (atomic_read(&pool->moves) >= KVL_MAX_MOVES) {
-			blk_finish_plug(&plug);
+			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);
-			blk_start_plug(&plug);
 		}
-		if (promote(p->r, i, b) != -EAGAIN) {
+		if (promote(&batch, p->r, i, b) != -EAGAIN) {
 			tries = 0;
 			i++;
 		} else if (tries++ < MAX_TRIES) {
-			blk_finish_plug(&plug);
+			kvl_batch_run(&batch);
 			wait_event_timeout(pool->slot_wait,
 					   kvl_pool_slot_seq(pool) != seq ||
 						   READ_ONCE(pool->stopping),
 					   KVL_RECLAIM_RETRY);
-			blk_start_plug(&plug);
 		} else {
 			kvl_count(pool, KVL_C_PREFETCH_DROPPED);
 			break;
 		}
 		cond_resched();
 	}
-	blk_finish_plug(&plug);
+	kvl_batch_run(&batch);
+	kvl_count_add(pool, KVL_C_PREFETCHED, batch.moved);
 }
 
 static void put_range(struct request *p)

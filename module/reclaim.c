@@ -4,8 +4,6 @@
  * tier->low slots are free, demotes in the policy's order, and stops at
  * tier->high; blocks that are already on their way out count as free.
  */
-#include <linux/blkdev.h>
-
 #include "move.h"
 #include "policy.h"
 
@@ -32,40 +30,37 @@ void kvl_reclaim_check(struct kvl_tier *t)
 		kvl_reclaim_kick(t);
 }
 
-/* True when the block has left, or is leaving. */
-static bool demote(struct kvl_victim *v)
+static void demote(struct kvl_batch *batch, struct kvl_victim *v)
 {
 	struct kvl_pool *pool = kvl_region_pool(v->region);
 	struct kvl_block *b = kvl_region_find(v->region, v->index);
-	int err;
 
 	if (!b || !kvl_block_trylock(b)) {
 		kvl_count(pool, KVL_C_REFUSED_BUSY);
-		return false;
+		return;
 	}
 	if (kvl_block_home(b) != v->addr) {
 		kvl_block_unlock(b);
-		return false;
+		return;
 	}
-	err = kvl_move_demote(v->region, v->index, b, KVL_WHY_RECLAIM);
-	return !err || err == -EINPROGRESS;
+	kvl_batch_demote(batch, v->region, v->index, b, KVL_WHY_RECLAIM);
 }
 
 static unsigned int pass(struct kvl_tier *t, unsigned int want)
 {
 	struct kvl_victim v[KVL_VICTIM_BATCH];
-	unsigned int moved = 0, nr, i;
-	struct blk_plug plug;
+	struct kvl_batch batch;
+	unsigned int nr, i;
 
 	nr = kvl_policy_victims(t, v, min(want, KVL_VICTIM_BATCH));
-	blk_start_plug(&plug);
+	kvl_batch_init(&batch, t->pool);
 	for (i = 0; i < nr; i++)
-		moved += demote(&v[i]);
-	blk_finish_plug(&plug);
+		demote(&batch, &v[i]);
+	kvl_batch_run(&batch);
 	/* Outside of the loop: the last reference frees the region. */
 	for (i = 0; i < nr; i++)
 		iput(&v[i].region->inode);
-	return moved;
+	return batch.moved;
 }
 
 void kvl_reclaim_work(struct work_struct *work)

@@ -147,10 +147,11 @@ static u64 first_page(struct kvl_region *r, u64 index)
 	return index << kvl_region_pool(r)->page_shift;
 }
 
-static void unmap(struct kvl_region *r, u64 index)
+/* Takes @n blocks out of all page tables. */
+void kvl_region_unmap(struct kvl_region *r, u64 index, u64 n)
 {
 	unmap_mapping_pages(r->inode.i_mapping, first_page(r, index),
-			    1UL << kvl_region_pool(r)->page_shift, false);
+			    n << kvl_region_pool(r)->page_shift, false);
 }
 
 /*
@@ -183,6 +184,15 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 	kvl_change_extent(r, index, b, addr);
 }
 
+/* Notes what the folio's dirty flag says; page tables set it at unmap. */
+void kvl_block_sample(struct kvl_block *b, struct folio *folio)
+{
+	if (folio_test_dirty(folio)) {
+		folio_clear_dirty(folio);
+		kvl_block_mark_written(b);
+	}
+}
+
 /*
  * Takes a block in memory away from everybody: unmapped, no reference but the
  * slot's own, which is frozen. -EBUSY when somebody holds a reference (a pin,
@@ -205,15 +215,12 @@ int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return -EBUSY;
 	}
 	if (folio_mapped(folio))
-		unmap(r, index);
+		kvl_region_unmap(r, index, 1);
 	if (!folio_ref_freeze(folio, 1 + s->pins)) {
 		folio_unlock(folio);
 		return -EBUSY;
 	}
-	if (folio_test_dirty(folio)) {
-		folio_clear_dirty(folio);
-		set_bit(KVL_B_DIRTY, &b->flags);
-	}
+	kvl_block_sample(b, folio);
 	folio_unlock(folio);
 	return 0;
 }
@@ -356,7 +363,7 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
 
 /*
  * One step towards a home in memory. 0: there, still locked. Otherwise the
- * lock is gone: -EINPROGRESS, the block is being read; -EAGAIN, no slot.
+ * lock is gone; -EAGAIN: no slot.
  */
 static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		 enum kvl_why why)
@@ -384,7 +391,7 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	return kvl_move_block(r, index, b, dst, why) ?: -EINPROGRESS;
+	return kvl_move_read(r, index, b, dst, why);
 }
 
 int kvl_block_lock_resident(struct kvl_region *r, u64 index,
@@ -397,7 +404,10 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 	for (;;) {
 		unsigned int seq = kvl_pool_slot_seq(pool);
 
-		err = kvl_block_lock_killable(b);
+		/* Most often it is being read: memory that is not there yet. */
+		err = kvl_block_trylock(b) ? 0 :
+					     (kvl_block_wait(b) ?:
+					      kvl_block_lock_killable(b));
 		if (err)
 			return err;
 		if ((flags & KVL_RES_IN_SIZE &&
@@ -407,9 +417,7 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			return -ENXIO;
 		}
 		err = bring(r, index, b, why);
-		if (err == -EINPROGRESS)
-			err = kvl_block_wait(b);
-		else if (err == -EAGAIN)
+		if (err == -EAGAIN)
 			err = kvl_pool_wait_slot(pool, seq);
 		else
 			return err;

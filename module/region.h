@@ -100,6 +100,7 @@ int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to);
 int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last);
 int kvl_region_charge(struct kvl_region *r);
 void kvl_region_uncharge(struct kvl_region *r);
+void kvl_region_unmap(struct kvl_region *r, u64 index, u64 n);
 struct folio *kvl_region_folio(struct kvl_region *r, struct kvl_block *b);
 
 /* Choke points of every change; a journal hooks in here. */
@@ -115,6 +116,7 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
 int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      bool force);
 void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b);
+void kvl_block_sample(struct kvl_block *b, struct folio *folio);
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
 

@@ -40,6 +40,13 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_PREFETCHED] = "prefetched",
 	[KVL_C_PREFETCH_DROPPED] = "prefetch_dropped",
 	[KVL_C_SHADOW_DROPPED] = "shadow_dropped",
+	[KVL_C_RECOPIED] = "recopied",
+	[KVL_C_MOVE_READ] = "proto_read",
+	[KVL_C_MOVE_OPEN] = "proto_open",
+	[KVL_C_MOVE_SAMPLE] = "proto_sample",
+	[KVL_C_MOVE_PROTECT] = "proto_protect",
+	[KVL_C_MOVE_STOP] = "proto_stop",
+	[KVL_C_MOVE_DROP] = "proto_drop",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,

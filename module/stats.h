@@ -36,6 +36,13 @@ enum kvl_counter {
 	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */
 	KVL_C_PREFETCH_DROPPED,	/* requests given up: no slot in time */
 	KVL_C_SHADOW_DROPPED,	/* shadows given up for space */
+	KVL_C_RECOPIED,		/* copies made again: written meanwhile */
+	KVL_C_MOVE_READ,	/* moves by protocol, in the order of kvl_proto */
+	KVL_C_MOVE_OPEN,
+	KVL_C_MOVE_SAMPLE,
+	KVL_C_MOVE_PROTECT,
+	KVL_C_MOVE_STOP,
+	KVL_C_MOVE_DROP,
 	KVL_NR_COUNTERS,
 };
 

@@ -220,13 +220,15 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 	}
 	pool->counters = alloc_percpu(struct kvl_counters);
 	pool->move_mempool = kvl_move_pool_create();
-	pool->wq = alloc_workqueue("kvlift/%d", WQ_UNBOUND | WQ_FREEZABLE, 0,
-				   id);
-	pool->io_wq = alloc_workqueue("kvlift-io/%d",
-				      WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM,
+	pool->wq = alloc_workqueue("kvlift-%d",
+				   WQ_UNBOUND | WQ_FREEZABLE | WQ_SYSFS, 0, id);
+	pool->io_wq = alloc_workqueue("kvlift-io-%d",
+				      WQ_UNBOUND | WQ_HIGHPRI |
+					      WQ_MEM_RECLAIM | WQ_SYSFS,
 				      0, id);
+	pool->done = kvl_move_done_create(pool);
 	pool->root_domain = kvl_domain_create(pool);
-	if (!pool->counters || !pool->move_mempool || !pool->wq ||
+	if (!pool->counters || !pool->move_mempool || !pool->done || !pool->wq ||
 	    !pool->io_wq || !pool->root_domain)
 		return -ENOMEM;
 	return bioset_init(&pool->bios, KVL_MAX_MOVES, 0, BIOSET_NEED_BVECS);
@@ -251,6 +253,7 @@ static void pool_destroy(struct kvl_pool *pool)
 		destroy_workqueue(pool->wq);
 	bioset_exit(&pool->bios);
 	mempool_destroy(pool->move_mempool);
+	free_percpu(pool->done);
 	if (pool->root_domain)
 		kvl_domain_put(pool->root_domain);
 	free_percpu(pool->counters);

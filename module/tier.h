@@ -208,6 +208,7 @@ void kvl_pool_resized(struct kvl_pool *pool);
 struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 				  unsigned int tier, int node, u64 bytes);
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
+void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 int kvl_mem_wait_filled(struct kvl_member *m);
 
 /* tier_bdev.c */

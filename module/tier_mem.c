@@ -149,6 +149,15 @@ static void recheck_lost(struct work_struct *work)
 		queue_delayed_work(mem->pool->wq, &mem->recheck, LOST_RETRY);
 }
 
+/* A reference that made a slot count as lost is gone. */
+void kvl_mem_recheck(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_mem *mem = to_mem(kvl_addr_member(pool, addr));
+
+	if (READ_ONCE(mem->m.nlost))
+		mod_delayed_work(pool->wq, &mem->recheck, 0);
+}
+
 static void mem_submit(struct kvl_copy *copy)
 {
 	struct folio *src = kvl_addr_folio(copy->pool, copy->src);

@@ -20,6 +20,10 @@
 			 { 3, "prefetch" }, { 4, "reclaim" },		\
 			 { 5, "hint" }, { 6, "resize" })
 
+#define kvl_show_proto(p)						\
+	__print_symbolic(p, { 0, "read" }, { 1, "open" }, { 2, "sample" }, \
+			 { 3, "protect" }, { 4, "stop" }, { 5, "drop" })
+
 /*
  * A page fault. @result: VM_FAULT_* of the handler; @waited: the handler
  * waited for a slot or for I/O.
@@ -56,8 +60,8 @@ TRACE_EVENT(kvlift_fault,
  */
 TRACE_EVENT(kvlift_move,
 	TP_PROTO(u32 pool, u64 region, u64 index, u64 from, u64 to, u32 why,
-		 int err, u64 wait_ns, u64 io_ns, u64 commit_ns),
-	TP_ARGS(pool, region, index, from, to, why, err, wait_ns, io_ns,
+		 u32 proto, int err, u64 wait_ns, u64 io_ns, u64 commit_ns),
+	TP_ARGS(pool, region, index, from, to, why, proto, err, wait_ns, io_ns,
 		commit_ns),
 	TP_STRUCT__entry(
 		__field(u64, region)
@@ -69,6 +73,7 @@ TRACE_EVENT(kvlift_move,
 		__field(u64, commit_ns)
 		__field(u32, pool)
 		__field(u32, why)
+		__field(u32, proto)
 		__field(int, err)
 	),
 	TP_fast_assign(
@@ -81,9 +86,10 @@ TRACE_EVENT(kvlift_move,
 		__entry->commit_ns = commit_ns;
 		__entry->pool = pool;
 		__entry->why = why;
+		__entry->proto = proto;
 		__entry->err = err;
 	),
-	TP_printk("pool=%u region=%llu index=%llu from=%s:%llu:%u to=%s:%llu:%u why=%s err=%d wait_ns=%llu io_ns=%llu commit_ns=%llu",
+	TP_printk("pool=%u region=%llu index=%llu from=%s:%llu:%u to=%s:%llu:%u why=%s proto=%s err=%d wait_ns=%llu io_ns=%llu commit_ns=%llu",
 		  __entry->pool, __entry->region, __entry->index,
 		  kvl_show_tier(kvlift_loc_tier(__entry->from)),
 		  (u64)kvlift_loc_member(__entry->from),
@@ -91,7 +97,8 @@ TRACE_EVENT(kvlift_move,
 		  kvl_show_tier(kvlift_loc_tier(__entry->to)),
 		  (u64)kvlift_loc_member(__entry->to),
 		  kvlift_loc_slot(__entry->to),
-		  kvl_show_why(__entry->why), __entry->err, __entry->wait_ns,
+		  kvl_show_why(__entry->why),
+		  kvl_show_proto(__entry->proto), __entry->err, __entry->wait_ns,
 		  __entry->io_ns, __entry->commit_ns)
 );
 

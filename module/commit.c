@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How moves end: published, undone or refused; see move.c. */
+#include <linux/ktime.h>
+#include <linux/mm.h>
+
+#include "move_priv.h"
+#include "msg.h"
+#include "trace.h"
+
+/* A device that could not write is left alone for this long, then longer. */
+#define WRITE_REST	HZ
+
+static void count(struct kvl_move *m, u64 now)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	unsigned int from = kvl_addr_tier(m->copy.src);
+	unsigned int to = kvl_addr_tier(m->copy.dst);
+
+	kvl_count_move(pool, from, to);
+	kvl_count(pool, KVL_C_MOVE_READ + m->proto);
+	if (to < from) {
+		kvl_count(pool, KVL_C_PROMOTE);
+		kvl_count_add(pool, KVL_C_PROMOTE_NS, now - m->t_start);
+	} else if (to > from) {
+		kvl_count(pool, KVL_C_DEMOTE);
+		kvl_count_add(pool, KVL_C_DEMOTE_NS, now - m->t_start);
+	}
+}
+
+/* Publishes the destination; what the block held before is freed or kept. */
+static void publish(struct kvl_move *m)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	u64 src = m->copy.src, dst = m->copy.dst;
+	struct kvl_region *r = m->r;
+	struct kvl_block *b = m->b;
+
+	if (from_memory(m))
+		kvl_block_detach(r, b);
+	if (!to_memory(m)) {
+		if (dst == b->shadow) {
+			atomic64_dec(&kvl_addr_member(pool, dst)->nshadow);
+			b->shadow = 0;
+		} else {
+			kvl_block_drop_shadow(r, b);
+			b->csum = m->copy.csum;
+		}
+		clear_bit(KVL_B_DIRTY, &b->flags);
+	} else if (!from_memory(m)) {
+		b->shadow = src;
+		atomic64_inc(&kvl_addr_member(pool, src)->nshadow);
+		clear_bit(KVL_B_DIRTY, &b->flags);
+	}
+	kvl_block_attach(r, m->index, b, dst);
+	if (from_memory(m))
+		kvl_slot_free(pool, src);
+}
+
+static void trace_move(struct kvl_move *m, int err, u64 now)
+{
+	u64 sub = m->t_submit ?: now;
+
+	trace_kvlift_move(m->copy.pool->id, m->r->id, m->index, m->copy.src,
+			  m->copy.dst, m->why, m->proto, err,
+			  sub - m->t_start,
+			  m->t_submit ? m->copy.t_done - sub : 0,
+			  m->t_submit ? now - m->copy.t_done : 0);
+}
+
+/* The block's lock is held; the rest waits for kvl_moves_reap(). */
+static void end(struct kvl_move *m, int err, struct list_head *ended)
+{
+	u64 now = ktime_get_ns();
+
+	if (m->moving) {
+		clear_bit(KVL_B_MOVING, &m->b->flags);
+		if (goes_down(m))
+			atomic_dec(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
+					    .leaving);
+	}
+	m->copy.error = err;
+	if (!err)
+		count(m, now);
+	if (trace_kvlift_move_enabled())
+		trace_move(m, err, now);
+	list_add_tail(&m->list, ended);
+}
+
+unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
+{
+	struct kvl_move *m, *tmp;
+	unsigned int n = 0, ok = 0;
+
+	list_for_each_entry_safe(m, tmp, ended, list) {
+		struct inode *inode = &m->r->inode;
+
+		ok += !m->copy.error;
+		mempool_free(m, pool->move_mempool);
+		atomic_dec(&kvl_objects.moves);
+		iput(inode);
+		n++;
+	}
+	INIT_LIST_HEAD(ended);
+	/* The pool goes away only after this. */
+	if (n && atomic_sub_return(n, &pool->moves) < KVL_MAX_MOVES)
+		wake_up_all(&pool->move_wait);
+	return ok;
+}
+
+/* Somebody holds a reference, or the block has changed: it stays. */
+void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
+		     struct list_head *ended)
+{
+	kvl_count(m->copy.pool, why);
+	/* The place of a shadow that is still one stays the block's. */
+	if (m->copy.dst != m->b->shadow)
+		kvl_slot_free(m->copy.pool, m->copy.dst);
+	end(m, -EBUSY, ended);
+	kvl_block_unlock(m->b);
+}
+
+static void mark_error(struct kvl_move *m, int err)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	u64 src = m->copy.src;
+
+	kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS : KVL_C_IO_ERRORS);
+	kvl_change_extent(m->r, m->index, m->b, src | KVLIFT_LOC_ERROR);
+	m->b->touched = (u32)jiffies;
+	trace_kvlift_error(pool->id, m->r->id, m->index, src, err);
+	pr_err_ratelimited("pool %u: region %llu block %llu cannot be read from %s: %s\n",
+			   pool->id, m->r->id, m->index,
+			   kvl_addr_member(pool, src)->name,
+			   err == -EILSEQ ? "wrong checksum" : "I/O error");
+}
+
+/*
+ * The destination could not be written. A bad place is not chosen again.
+ * Anything else may pass: the device rests, so that the error does not go
+ * through all of its slots.
+ */
+static void write_failed(struct kvl_move *m, int err)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	struct kvl_member *d = kvl_addr_member(pool, m->copy.dst);
+
+	kvl_count(pool, KVL_C_IO_ERRORS);
+	trace_kvlift_error(pool->id, m->r->id, m->index, m->copy.dst, err);
+	if (err == -ENODATA) {
+		kvl_slot_retire(pool, m->copy.dst);
+		return;
+	}
+	/* Those that were in flight together count once. */
+	if (kvl_member_usable(d)) {
+		u64 rest = WRITE_REST << min(d->write_errors++, 3);
+
+		WRITE_ONCE(d->rest_until, get_jiffies_64() + rest);
+	}
+	kvl_slot_free(pool, m->copy.dst);
+}
+
+/* The copy failed; the source is not frozen. */
+void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	bool store = from_memory(m) && !to_memory(m);
+	struct kvl_tier *from = &pool->tiers[kvl_addr_tier(m->copy.src)];
+	int err = m->copy.error;
+
+	kvl_count(pool, KVL_C_ABORTED);
+	if (store)
+		write_failed(m, err);
+	else
+		kvl_slot_free(pool, m->copy.dst);
+	if (!from_memory(m))
+		mark_error(m, err);
+	end(m, err, ended);
+	kvl_block_unlock(m->b);
+	/* Who waits for a slot may have to look elsewhere. */
+	if (store)
+		kvl_reclaim_kick(from);
+}
+
+/* The source is frozen and the copy is good. */
+void kvl_move_commit(struct kvl_move *m, struct list_head *ended)
+{
+	publish(m);
+	end(m, 0, ended);
+	kvl_block_unlock(m->b);
+}
+
+int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	struct folio *folio = kvl_addr_folio(pool, m->copy.dst);
+
+	if (!m->copy.error) {
+		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
+		if (kvl_pool_crc(pool, folio_address(folio),
+				 pool->block_size) != m->b->csum)
+			m->copy.error = -EILSEQ;
+	}
+	if (m->copy.error) {
+		kvl_move_abort(m, ended);
+		return -EIO;
+	}
+	publish(m);
+	end(m, 0, ended);
+	return 0;
+}
+
+void kvl_move_end_read(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_block *b = m->b;
+
+	if (!kvl_move_end_read_locked(m, ended))
+		kvl_block_unlock(b);
+}
+
+void kvl_move_written(struct kvl_move *m)
+{
+	struct kvl_pool *pool = m->copy.pool;
+
+	kvl_count_add(pool, KVL_C_WRITE_BYTES, pool->block_size);
+	kvl_addr_member(pool, m->copy.dst)->write_errors = 0;
+}
+
+/* A copy for which the source was frozen has arrived. */
+void kvl_move_end_stopped(struct kvl_move *m, struct list_head *ended)
+{
+	if (m->copy.error) {
+		kvl_block_unquiesce(m->r, m->b);
+		kvl_move_abort(m, ended);
+		return;
+	}
+	if (!to_memory(m))
+		kvl_move_written(m);
+	kvl_move_commit(m, ended);
+}

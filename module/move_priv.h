@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What move.c (how moves begin) and commit.c (how they end) share. */
+#ifndef KVL_MOVE_PRIV_H
+#define KVL_MOVE_PRIV_H
+
+#include <linux/completion.h>
+#include <linux/llist.h>
+
+#include "move.h"
+
+/* Who finishes a copy that a task waits for. */
+enum { BY_TASK, ARRIVED, BY_WORKER };
+
+/**
+ * struct kvl_move - one block on its way
+ * @copy:	what the back end sees
+ * @r:		its inode is held
+ * @b:		the block
+ * @index:	its number
+ * @loc:	location word when the copy began
+ * @folio:	the source, referenced while the block's lock is not held
+ * @done:	in the pool's list of copies that have arrived
+ * @list:	in a list of moves that have ended
+ * @arrived:	the task that does a read itself waits for it
+ * @by:		who goes on when the copy has arrived
+ * @why:	for traces
+ * @proto:	how it is moved
+ * @moving:	KVL_B_MOVING was set for it
+ * @t_start:	when its batch was started, ns
+ * @t_submit:	when its copy was, 0 for none
+ */
+struct kvl_move {
+	struct kvl_copy copy;
+	struct kvl_region *r;
+	struct kvl_block *b;
+	u64 index;
+	u64 loc;
+	struct folio *folio;
+	struct llist_node done;
+	struct list_head list;
+	struct completion arrived;
+	atomic_t by;
+	enum kvl_why why;
+	enum kvl_proto proto;
+	bool moving;
+	u64 t_start;
+	u64 t_submit;
+};
+
+/* What identifies the content's place: without the flags. */
+#define LOC_PLACE	(KVL_ADDR_MASK | \
+			 GENMASK_ULL(KVLIFT_LOC_GEN_SHIFT + \
+				     KVLIFT_LOC_GEN_BITS - 1, \
+				     KVLIFT_LOC_GEN_SHIFT))
+
+static inline bool from_memory(const struct kvl_move *m)
+{
+	return kvl_addr_is_memory(m->copy.src);
+}
+
+static inline bool to_memory(const struct kvl_move *m)
+{
+	return kvl_addr_is_memory(m->copy.dst);
+}
+
+static inline bool goes_down(const struct kvl_move *m)
+{
+	return kvl_addr_tier(m->copy.src) < kvl_addr_tier(m->copy.dst);
+}
+
+static inline struct kvl_slot *src_slot(const struct kvl_move *m)
+{
+	return kvl_mem_slot(m->copy.pool, m->copy.src);
+}
+
+/*
+ * All of these end a move and add it to @ended; the block's lock is given up.
+ * What has to wait until no lock is held is done by kvl_moves_reap(), which
+ * returns how many of them succeeded and may free their regions.
+ */
+void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
+		     struct list_head *ended);
+void kvl_move_abort(struct kvl_move *m, struct list_head *ended);
+void kvl_move_commit(struct kvl_move *m, struct list_head *ended);
+void kvl_move_end_read(struct kvl_move *m, struct list_head *ended);
+void kvl_move_end_stopped(struct kvl_move *m, struct list_head *ended);
+unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended);
+
+/* As kvl_move_end_read(), but with 0 the lock is kept. */
+int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended);
+
+/* A write has arrived. */
+void kvl_move_written(struct kvl_move *m);
+
+#endif /* KVL_MOVE_PRIV_H */
