@@ -26,6 +26,8 @@ enum {
 	KVL_B_DIRTY,
 	/* Written since the move that is going on began its copy. */
 	KVL_B_WRITTEN,
+	/* Declared complete: it is not expected to change. */
+	KVL_B_COMPLETE,
 	/* A copy is being made without the lock; no other move begins. */
 	KVL_B_MOVING,
 };
@@ -108,11 +110,11 @@ static inline bool kvl_block_trylock(struct kvl_block *b)
 	return true;
 }
 
-/* The content is changing, or will without our seeing it. */
-static inline void kvl_block_mark_written(struct kvl_block *b)
+/* No copy below that is known to be good, and none in the making. */
+static inline bool kvl_block_unstored(const struct kvl_block *b)
 {
-	set_bit(KVL_B_DIRTY, &b->flags);
-	set_bit(KVL_B_WRITTEN, &b->flags);
+	return (!READ_ONCE(b->shadow) || test_bit(KVL_B_DIRTY, &b->flags)) &&
+	       !test_bit(KVL_B_MOVING, &b->flags);
 }
 
 void kvl_block_lock(struct kvl_block *b);

@@ -74,12 +74,12 @@ static void end(struct kvl_move *m, int err, struct list_head *ended)
 
 	if (m->moving) {
 		clear_bit(KVL_B_MOVING, &m->b->flags);
-		if (goes_down(m))
+		if (leaves(m))
 			atomic_dec(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
 					    .leaving);
 	}
 	m->copy.error = err;
-	if (!err)
+	if (!err && !m->store)
 		count(m, now);
 	if (trace_kvlift_move_enabled())
 		trace_move(m, err, now);
@@ -215,6 +215,35 @@ void kvl_move_end_read(struct kvl_move *m, struct list_head *ended)
 
 	if (!kvl_move_end_read_locked(m, ended))
 		kvl_block_unlock(b);
+}
+
+void kvl_move_end_store(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	struct kvl_slot *s = src_slot(m);
+	struct kvl_block *b = m->b;
+	int err = 0;
+
+	/* Dirty bits that are still in page tables come at the next unmap. */
+	if (test_bit(KVL_B_WRITTEN, &b->flags) || folio_test_dirty(s->folio)) {
+		kvl_count(pool, KVL_C_STORE_STALE);
+		kvl_slot_free(pool, m->copy.dst);
+		err = -EAGAIN;
+	} else {
+		struct kvl_tier *t = &pool->tiers[kvl_addr_tier(m->copy.src)];
+
+		kvl_count(pool, KVL_C_STORED);
+		b->csum = m->copy.csum;
+		clear_bit(KVL_B_DIRTY, &b->flags);
+		kvl_change_shadow(m->r, m->index, b, m->copy.dst);
+		atomic64_inc(&kvl_addr_member(pool, m->copy.dst)->nshadow);
+		spin_lock(&t->lru_lock);
+		if (list_empty(&s->shadow))
+			list_add(&s->shadow, &t->shadowed);
+		spin_unlock(&t->lru_lock);
+	}
+	end(m, err, ended);
+	kvl_block_unlock(b);
 }
 
 void kvl_move_written(struct kvl_move *m)

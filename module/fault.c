@@ -90,8 +90,8 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	kvl_heat_touch(r, index, b);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
-		if (vma->vm_flags & VM_MAYWRITE)
-			kvl_block_mark_written(b);
+		if (vma->vm_flags & VM_WRITE)
+			kvl_block_mark_written(r, index, b);
 		folio_lock(folio);
 		folio_get(folio);
 		vmf->page = folio_page(folio, vmf->pgoff - folio->index);
@@ -269,8 +269,29 @@ static void kvl_vm_close(struct vm_area_struct *vma)
 		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 }
 
+/*
+ * A PMD that was mapped for reading would become writable without a fault,
+ * and so without a trace. Out it goes; the VMA's lock keeps faults from
+ * mapping it again before its flags have changed.
+ */
+static int kvl_mprotect(struct vm_area_struct *vma, unsigned long start,
+			unsigned long end, unsigned long flags)
+{
+	struct kvl_pool *pool = kvl_sb_pool(file_inode(vma->vm_file)->i_sb);
+	pgoff_t first = vma->vm_pgoff + ((start - vma->vm_start) >> PAGE_SHIFT);
+
+	if (!is_pmd_pool(pool) || !(flags & VM_WRITE) ||
+	    vma->vm_flags & VM_WRITE)
+		return 0;
+	vma_start_write(vma);
+	unmap_mapping_pages(vma->vm_file->f_mapping, first,
+			    (end - start) >> PAGE_SHIFT, false);
+	return 0;
+}
+
 static const struct vm_operations_struct kvl_vm_ops = {
 	.close = kvl_vm_close,
+	.mprotect = kvl_mprotect,
 	.fault = kvl_fault,
 	.map_pages = kvl_map_pages,
 	.get_policy = kvl_get_policy,

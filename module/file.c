@@ -256,7 +256,7 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED);
 		kvl_slot_free(pool, home);
 	}
-	kvl_block_mark_written(b);
+	kvl_block_mark_written(r, index, b);
 	kvl_block_attach(r, index, b, addr);
 unlock:
 	kvl_block_unlock(b);
@@ -353,7 +353,7 @@ static ssize_t kvl_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	ssize_t total = 0, done;
 
 	inode_lock(inode);
-	done = generic_write_checks(iocb, from);
+	done = r->sealed ? -EPERM : generic_write_checks(iocb, from);
 	if (done <= 0)
 		goto unlock;
 	done = file_modified(file);
@@ -450,7 +450,7 @@ static long kvl_fallocate(struct file *file, int mode, loff_t offset,
 		     FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	inode_lock(inode);
-	err = file_modified(file);
+	err = kvl_region(inode)->sealed ? -EPERM : file_modified(file);
 	if (err)
 		goto unlock;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {

@@ -291,6 +291,8 @@ static int kvl_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 
 	if (err)
 		return err;
+	if (attr->ia_valid & ATTR_SIZE && kvl_region(inode)->sealed)
+		return -EPERM;
 	if (attr->ia_valid & ATTR_SIZE && attr->ia_size != inode->i_size) {
 		err = kvl_region_truncate(kvl_region(inode), attr->ia_size);
 		if (err)

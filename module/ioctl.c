@@ -8,8 +8,11 @@
 #include "inode.h"
 #include "move.h"
 #include "params.h"
+#include "seal.h"
+#include "store.h"
 
-#define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW)
+#define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
+			 KVLIFT_F_SEAL)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -84,6 +87,8 @@ static long region(struct kvl_region *r, void __user *arg)
 	};
 	unsigned int t;
 
+	if (READ_ONCE(r->sealed))
+		i.flags |= KVLIFT_REGION_SEALED;
 	for (t = 0; t < KVLIFT_NR_TIERS; t++)
 		i.blocks[t] = atomic64_read(&r->nr[t]);
 	return copy_to_user(arg, &i, sizeof(i)) ? -EFAULT : 0;
@@ -149,6 +154,39 @@ static long range(struct kvl_region *r, unsigned int cmd, void __user *arg)
 	return put_user(done, &out->done);
 }
 
+static long seal(struct kvl_region *r, void __user *arg)
+{
+	struct kvlift_seal __user *out = arg;
+	struct kvlift_seal s;
+	u64 last, done;
+	long err;
+
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	if (s.flags & ~KVLIFT_SEAL_FILE || s.pad ||
+	    any_set(s.reserved, ARRAY_SIZE(s.reserved)))
+		return -EINVAL;
+	if (s.flags & KVLIFT_SEAL_FILE) {
+		if (s.first || s.count)
+			return -EINVAL;
+		inode_lock(&r->inode);
+		err = kvl_seal_file(r);
+		inode_unlock(&r->inode);
+		if (err)
+			return err;
+		s.count = U64_MAX;
+	} else if (!s.count) {
+		return -EINVAL;
+	}
+	if (check_add_overflow(s.first, s.count - 1, &last))
+		last = U64_MAX;
+	err = kvl_seal_blocks(r, s.first, last, &done);
+	if (err)
+		return err;
+	kvl_store_queue(r, s.first, last);
+	return put_user(done, &out->done);
+}
+
 static long where(struct kvl_region *r, void __user *arg)
 {
 	u64 nr = kvl_region_nr_blocks(r);
@@ -206,6 +244,10 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case KVLIFT_IOC_PREFETCH:
 	case KVLIFT_IOC_DEMOTE:
 		return range(r, cmd, p);
+	case KVLIFT_IOC_SEAL:
+		if (!(file->f_mode & FMODE_WRITE))
+			return -EACCES;
+		return seal(r, p);
 	case KVLIFT_IOC_WHERE:
 		if (!(file->f_mode & FMODE_READ))
 			return -EACCES;

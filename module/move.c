@@ -62,9 +62,14 @@ mempool_t *kvl_move_pool_create(void)
 	return mempool_create_slab_pool(KVL_MAX_MOVES, cache);
 }
 
-static void submit(struct kvl_move *m)
+/*
+ * Makes the copy: true when it has been made, false when the back end will
+ * say so; then the move may be over already and must not be touched.
+ */
+static bool submit(struct kvl_move *m)
 {
 	struct kvl_pool *pool = m->copy.pool;
+	bool now = from_memory(m) && to_memory(m);
 
 	if (!to_memory(m))
 		m->copy.csum = kvl_pool_crc(pool,
@@ -72,6 +77,7 @@ static void submit(struct kvl_move *m)
 					    pool->block_size);
 	m->t_submit = ktime_get_ns();
 	kvl_copy_submit(&m->copy);
+	return now;
 }
 
 /*
@@ -105,7 +111,7 @@ static bool freeze(struct kvl_move *m)
 
 	if (!folio_ref_freeze(s->folio, 1 + s->pins))
 		return false;
-	kvl_block_sample(m->b, s->folio);
+	kvl_block_sample(m->r, m->index, m->b, s->folio);
 	return true;
 }
 
@@ -145,8 +151,7 @@ static void copy_again(struct kvl_move *m, struct list_head *ended)
 	m->proto = KVL_PROTO_STOP;
 	if (!to_memory(m))
 		kvl_block_hand_over(m->b);
-	submit(m);
-	if (to_memory(m))
+	if (submit(m))
 		kvl_move_end_stopped(m, ended);
 }
 
@@ -176,6 +181,10 @@ static unsigned int end_run(struct kvl_move **m, unsigned int n,
 			m[i] = NULL;
 		} else if (!to_memory(e)) {
 			kvl_move_written(e);
+			if (!e->store)
+				continue;
+			kvl_move_end_store(e, ended);
+			m[i] = NULL;
 		}
 	}
 	quiesce_run(m, k, ended);
@@ -312,6 +321,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->why = why;
 	m->t_submit = 0;
 	m->proto = KVL_PROTO_READ;
+	m->store = false;
 	m->moving = false;
 	atomic_set(&m->by, BY_WORKER);
 	return m;
@@ -324,7 +334,7 @@ static enum kvl_proto choose(struct kvl_move *m)
 	if (m->copy.dst == m->b->shadow &&
 	    !test_bit(KVL_B_DIRTY, &m->b->flags))
 		return KVL_PROTO_DROP;
-	if (kvl_param_move_stop)
+	if (kvl_param_move_stop && !m->store)
 		return KVL_PROTO_STOP;
 	if (!folio_mapped(m->folio) ||
 	    !mapping_writably_mapped(m->r->inode.i_mapping))
@@ -343,8 +353,8 @@ static void take_shadow(struct kvl_move *m)
 	if (m->copy.dst != m->b->shadow)
 		return;
 	atomic64_dec(&kvl_addr_member(m->copy.pool, m->copy.dst)->nshadow);
-	m->b->shadow = 0;
 	set_bit(KVL_B_DIRTY, &m->b->flags);
+	kvl_change_shadow(m->r, m->index, m->b, 0);
 }
 
 static void mark_moving(struct kvl_move *m)
@@ -352,7 +362,7 @@ static void mark_moving(struct kvl_move *m)
 	take_shadow(m);
 	m->moving = true;
 	set_bit(KVL_B_MOVING, &m->b->flags);
-	if (goes_down(m))
+	if (leaves(m))
 		atomic_inc(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
 				    .leaving);
 }
@@ -367,8 +377,7 @@ static void begin_stopped(struct kvl_move *m, struct list_head *ended)
 	mark_moving(m);
 	if (!to_memory(m))
 		kvl_block_hand_over(m->b);
-	submit(m);
-	if (to_memory(m))
+	if (submit(m))
 		kvl_move_end_stopped(m, ended);
 }
 
@@ -389,7 +398,7 @@ static bool begin_open(struct kvl_move *m)
 	}
 	if (folio_ref_count(folio) != 1 + s->pins + folio_mapcount(folio))
 		return false;
-	kvl_block_sample(m->b, folio);
+	kvl_block_sample(m->r, m->index, m->b, folio);
 	clear_bit(KVL_B_WRITTEN, &m->b->flags);
 	m->loc = m->b->loc;
 	folio_get(folio);
@@ -466,6 +475,7 @@ void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool)
 {
 	batch->pool = pool;
 	batch->n = 0;
+	batch->added = 0;
 	batch->moved = 0;
 }
 
@@ -501,8 +511,7 @@ void kvl_batch_run(struct kvl_batch *batch)
 			if (!m[j])
 				continue;
 			/* Those to devices go on when they have arrived. */
-			submit(m[j]);
-			if (kvl_addr_is_memory(m[j]->copy.dst))
+			if (submit(m[j]))
 				m[n++] = m[j];
 			else
 				batch->moved++;
@@ -514,8 +523,9 @@ void kvl_batch_run(struct kvl_batch *batch)
 	batch->n = 0;
 }
 
-void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
-		   struct kvl_block *b, u64 dst, enum kvl_why why)
+static struct kvl_move *add(struct kvl_batch *batch, struct kvl_region *r,
+			    u64 index, struct kvl_block *b, u64 dst,
+			    enum kvl_why why)
 {
 	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
 	unsigned int i;
@@ -533,7 +543,34 @@ void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		batch->m[i] = p;
 	}
 	batch->m[i] = m;
-	if (++batch->n == KVL_BATCH)
+	batch->n++;
+	batch->added++;
+	return m;
+}
+
+void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		   struct kvl_block *b, u64 dst, enum kvl_why why)
+{
+	add(batch, r, index, b, dst, why);
+	if (batch->n == KVL_BATCH)
+		kvl_batch_run(batch);
+}
+
+void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		     struct kvl_block *b)
+{
+	struct kvl_tier *t = &batch->pool->tiers[KVLIFT_TIER_NVME];
+	u64 dst = b->shadow;
+
+	if (!kvl_block_trylock(b))
+		return;
+	if (!kvl_addr_is_memory(kvl_block_home(b)) || !kvl_block_unstored(b) ||
+	    (!(dst = b->shadow) && kvl_tier_alloc(t, NUMA_NO_NODE, &dst))) {
+		kvl_block_unlock(b);
+		return;
+	}
+	add(batch, r, index, b, dst, KVL_WHY_STORE)->store = true;
+	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }
 

@@ -44,12 +44,14 @@ struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool);
 /**
  * struct kvl_batch - moves to begin together, on the stack of who wants them
  * @n:		how many are waiting; their blocks are locked
+ * @added:	how many were added
  * @moved:	how many have been begun or are done
  * @m:		neighbours next to each other
  */
 struct kvl_batch {
 	struct kvl_pool *pool;
 	unsigned int n;
+	unsigned int added;
 	unsigned int moved;
 	struct kvl_move *m[KVL_BATCH];
 };
@@ -69,6 +71,13 @@ void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
  */
 int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		     struct kvl_block *b, enum kvl_why why);
+
+/*
+ * Adds the copying of a block in memory to a device, which becomes its shadow;
+ * nothing when it has one, is locked, or there is no slot.
+ */
+void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		     struct kvl_block *b);
 
 /* Begins what is waiting; no lock is held when it returns. */
 void kvl_batch_run(struct kvl_batch *batch);

@@ -25,6 +25,7 @@ enum { BY_TASK, ARRIVED, BY_WORKER };
  * @by:		who goes on when the copy has arrived
  * @why:	for traces
  * @proto:	how it is moved
+ * @store:	the home stays where it is, the copy becomes the shadow
  * @moving:	KVL_B_MOVING was set for it
  * @t_start:	when its batch was started, ns
  * @t_submit:	when its copy was, 0 for none
@@ -42,6 +43,7 @@ struct kvl_move {
 	atomic_t by;
 	enum kvl_why why;
 	enum kvl_proto proto;
+	bool store;
 	bool moving;
 	u64 t_start;
 	u64 t_submit;
@@ -63,9 +65,11 @@ static inline bool to_memory(const struct kvl_move *m)
 	return kvl_addr_is_memory(m->copy.dst);
 }
 
-static inline bool goes_down(const struct kvl_move *m)
+/* Its slot will be free soon. */
+static inline bool leaves(const struct kvl_move *m)
 {
-	return kvl_addr_tier(m->copy.src) < kvl_addr_tier(m->copy.dst);
+	return !m->store &&
+	       kvl_addr_tier(m->copy.src) < kvl_addr_tier(m->copy.dst);
 }
 
 static inline struct kvl_slot *src_slot(const struct kvl_move *m)
@@ -88,6 +92,9 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended);
 
 /* As kvl_move_end_read(), but with 0 the lock is kept. */
 int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended);
+
+/* The copy of a block that stays in memory has arrived. */
+void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);
 
 /* A write has arrived. */
 void kvl_move_written(struct kvl_move *m);

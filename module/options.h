@@ -19,17 +19,20 @@ typedef __u32 u32;
  * struct kvl_mount_opts - what a mount asks for besides its members
  * @block_size:	bytes, 0 when not given
  * @low, @high:	watermarks of free slots in percent of a memory tier
+ * @writeback:	MiB per second written down ahead of need, 0 for none
  * @hard:	the mount fails when a budget cannot be had in full
  */
 struct kvl_mount_opts {
 	u32 block_size;
 	u32 low;
 	u32 high;
+	u32 writeback;
 	bool hard;
 };
 
 #define KVL_LOW_DEFAULT		3
 #define KVL_HIGH_DEFAULT	6
+#define KVL_WRITEBACK_DEFAULT	256
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option

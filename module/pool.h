@@ -78,10 +78,14 @@ struct kvl_pool {
 	struct bio_set bios;
 	struct crypto_shash *crc;
 
-	spinlock_t prefetch_lock;	/* prefetch_list, prefetch_queued */
+	spinlock_t prefetch_lock;	/* both lists and their lengths */
 	struct list_head prefetch_list;
 	unsigned int prefetch_queued;
 	struct work_struct prefetch;
+
+	struct list_head store_list;
+	unsigned int store_queued;
+	struct delayed_work store;
 
 	struct kvl_counters __percpu *counters;
 	struct kobject kobj;

@@ -124,9 +124,9 @@ static unsigned int take_shadows(struct kvl_tier *t, unsigned int nr)
 			list_del_init(&s->shadow);
 		} else if (usable(t->pool, b->shadow)) {
 			list_del_init(&s->shadow);
-			kvl_block_drop_shadow(s->region, b);
 			/* What is in memory is the only copy now. */
 			set_bit(KVL_B_DIRTY, &b->flags);
+			kvl_block_drop_shadow(s->region, b);
 			got++;
 		} else {
 			list_move_tail(&s->shadow, &busy);

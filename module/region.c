@@ -7,6 +7,7 @@
 #include "move.h"
 #include "policy.h"
 #include "region.h"
+#include "trace.h"
 
 /* Behind every block a file can have. */
 #define LAST_INDEX	(ULLONG_MAX >> 8)
@@ -23,6 +24,7 @@ void kvl_region_init(struct kvl_region *r)
 	atomic64_set(&r->nr_reserved, 0);
 	r->inl = NULL;
 	r->inl_size = 0;
+	r->sealed = false;
 	r->has_table = false;
 }
 
@@ -136,6 +138,24 @@ void kvl_change_extent(struct kvl_region *r, u64 index, struct kvl_block *b,
 	kvl_table_update(r, index, b);
 }
 
+/*
+ * Sets the address of the second copy, or 0. The block has not moved: the
+ * location word keeps its generation. Needs the block's lock.
+ */
+void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       u64 shadow)
+{
+	u64 loc = b->loc & ~KVLIFT_LOC_SHADOW;
+
+	b->shadow = shadow;
+	if (shadow && !test_bit(KVL_B_DIRTY, &b->flags))
+		loc |= KVLIFT_LOC_SHADOW;
+	if (loc != b->loc) {
+		WRITE_ONCE(b->loc, loc);
+		kvl_table_update(r, index, b);
+	}
+}
+
 /* Sets the file's size. Needs i_rwsem. */
 void kvl_change_size(struct kvl_region *r, loff_t size)
 {
@@ -184,12 +204,26 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 	kvl_change_extent(r, index, b, addr);
 }
 
+/* The content is changing, or will without our seeing it. */
+void kvl_block_mark_written(struct kvl_region *r, u64 index,
+			    struct kvl_block *b)
+{
+	set_bit(KVL_B_DIRTY, &b->flags);
+	set_bit(KVL_B_WRITTEN, &b->flags);
+	if (test_bit(KVL_B_COMPLETE, &b->flags)) {
+		clear_bit(KVL_B_COMPLETE, &b->flags);
+		kvl_count(kvl_region_pool(r), KVL_C_UNSEALED);
+		trace_kvlift_unseal(kvl_region_pool(r)->id, r->id, index);
+	}
+}
+
 /* Notes what the folio's dirty flag says; page tables set it at unmap. */
-void kvl_block_sample(struct kvl_block *b, struct folio *folio)
+void kvl_block_sample(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      struct folio *folio)
 {
 	if (folio_test_dirty(folio)) {
 		folio_clear_dirty(folio);
-		kvl_block_mark_written(b);
+		kvl_block_mark_written(r, index, b);
 	}
 }
 
@@ -220,7 +254,7 @@ int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		folio_unlock(folio);
 		return -EBUSY;
 	}
-	kvl_block_sample(b, folio);
+	kvl_block_sample(r, index, b, folio);
 	folio_unlock(folio);
 	return 0;
 }
@@ -289,6 +323,7 @@ void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
 		drop_inline(r);
 	kvl_block_drop_shadow(r, b);
 	clear_bit(KVL_B_DIRTY, &b->flags);
+	clear_bit(KVL_B_COMPLETE, &b->flags);
 	if (!home) {
 		if (!kvl_block_empty(b))
 			kvl_change_extent(r, index, b, 0);

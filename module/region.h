@@ -35,6 +35,7 @@ struct kvl_chunk {
  * @chunks:	the others, never freed before evict_inode()
  * @nr:		blocks by tier of their home
  * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
+ * @sealed:	nothing may change any more; set under i_rwsem
  * @table:	pages of the mapped location table, by page number
  * @xattrs:	list of struct kvl_xattr
  */
@@ -49,6 +50,7 @@ struct kvl_region {
 	atomic64_t nr_reserved;
 	void *inl;
 	u32 inl_size;
+	bool sealed;
 
 	spinlock_t table_lock;	/* words of mapped table pages */
 	bool has_table;
@@ -68,6 +70,7 @@ enum kvl_why {
 	KVL_WHY_RECLAIM,
 	KVL_WHY_HINT,
 	KVL_WHY_RESIZE,
+	KVL_WHY_STORE,
 };
 
 static inline struct kvl_region *kvl_region(struct inode *inode)
@@ -106,6 +109,8 @@ struct folio *kvl_region_folio(struct kvl_region *r, struct kvl_block *b);
 /* Choke points of every change; a journal hooks in here. */
 void kvl_change_extent(struct kvl_region *r, u64 index, struct kvl_block *b,
 		       u64 loc);
+void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       u64 shadow);
 void kvl_change_size(struct kvl_region *r, loff_t size);
 
 /* All of these need the block's lock. */
@@ -116,7 +121,10 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
 int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      bool force);
 void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b);
-void kvl_block_sample(struct kvl_block *b, struct folio *folio);
+void kvl_block_sample(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      struct folio *folio);
+void kvl_block_mark_written(struct kvl_region *r, u64 index,
+			    struct kvl_block *b);
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
 

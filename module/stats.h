@@ -36,6 +36,9 @@ enum kvl_counter {
 	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */
 	KVL_C_PREFETCH_DROPPED,	/* requests given up: no slot in time */
 	KVL_C_SHADOW_DROPPED,	/* shadows given up for space */
+	KVL_C_STORED,		/* copies made below ahead of need */
+	KVL_C_STORE_STALE,	/* of these, in vain: written meanwhile */
+	KVL_C_UNSEALED,		/* complete blocks that were written again */
 	KVL_C_RECOPIED,		/* copies made again: written meanwhile */
 	KVL_C_MOVE_READ,	/* moves by protocol, in the order of kvl_proto */
 	KVL_C_MOVE_OPEN,

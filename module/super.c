@@ -16,6 +16,7 @@
 #include "msg.h"
 #include "params.h"
 #include "policy.h"
+#include "store.h"
 
 /* Members that one mount may name, over all tiers. */
 #define MAX_OPTS	(3 * KVLIFT_MAX_MEMBERS)
@@ -32,12 +33,13 @@ struct ctx {
 	kgid_t gid;
 	umode_t mode;
 	bool has_uid, has_gid, has_mode, has_low, has_high, has_hard;
+	bool has_writeback;
 	unsigned int nr;
 	struct opt opts[MAX_OPTS];
 };
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH };
+	P_HIGH, P_WRITEBACK };
 
 static const struct fs_parameter_spec params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -50,6 +52,7 @@ static const struct fs_parameter_spec params[] = {
 	fsparam_flag("hard", P_HARD),
 	fsparam_u32("low", P_LOW),
 	fsparam_u32("high", P_HIGH),
+	fsparam_u32("writeback", P_WRITEBACK),
 	{}
 };
 
@@ -158,6 +161,10 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 		ctx->o.low = result.uint_32;
 		ctx->has_low = true;
 		break;
+	case P_WRITEBACK:
+		ctx->o.writeback = result.uint_32;
+		ctx->has_writeback = true;
+		break;
 	case P_HIGH:
 		ctx->o.high = result.uint_32;
 		ctx->has_high = true;
@@ -190,6 +197,8 @@ static struct kvl_pool *pool_create(void)
 	spin_lock_init(&pool->prefetch_lock);
 	INIT_LIST_HEAD(&pool->prefetch_list);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
+	INIT_LIST_HEAD(&pool->store_list);
+	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
 	pool->policy = &kvl_policy_default;
 	generate_random_uuid(pool->uuid.b);
 	atomic_inc(&kvl_objects.pools);
@@ -402,6 +411,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	if (!ctx->has_low)
 		ctx->o.low = min(KVL_LOW_DEFAULT, ctx->has_high ? ctx->o.high :
 							KVL_LOW_DEFAULT);
+	if (!ctx->has_writeback)
+		ctx->o.writeback = KVL_WRITEBACK_DEFAULT;
 	if (!ctx->has_high)
 		ctx->o.high = max(KVL_HIGH_DEFAULT, ctx->o.low);
 	err = check_watermarks(fc, ctx->o.low, ctx->o.high);
@@ -443,6 +454,7 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_root = d_make_root(inode);
 	if (!sb->s_root)
 		return -ENOMEM;
+	kvl_store_start(pool);
 	err = kvl_stats_add_pool(pool);
 	if (err)
 		return err;
@@ -583,6 +595,10 @@ static int reconfigure(struct fs_context *fc)
 	if (!err) {
 		pool->opts.low = low;
 		pool->opts.high = high;
+		if (ctx->has_writeback) {
+			WRITE_ONCE(pool->opts.writeback, ctx->o.writeback);
+			kvl_store_start(pool);
+		}
 		if (ctx->has_hard)
 			pool->opts.hard = true;
 		resize(c, nr);
@@ -634,8 +650,10 @@ static void kill_sb(struct super_block *sb)
 	if (pool) {
 		WRITE_ONCE(pool->stopping, true);
 		wake_up_all(&pool->slot_wait);
-		if (pool->wq)
+		if (pool->wq) {
 			kvl_prefetch_stop(pool);
+			kvl_store_stop(pool);
+		}
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)
 			cancel_delayed_work_sync(&pool->tiers[i].reclaim);
 		kvl_move_wait(pool, 1);
@@ -693,7 +711,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 			}
 		}
 	}
-	seq_printf(m, ",low=%u,high=%u", pool->opts.low, pool->opts.high);
+	seq_printf(m, ",low=%u,high=%u,writeback=%u", pool->opts.low,
+		   pool->opts.high, pool->opts.writeback);
 	if (pool->opts.hard)
 		seq_puts(m, ",hard");
 	return 0;

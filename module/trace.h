@@ -18,7 +18,7 @@
 #define kvl_show_why(w)							\
 	__print_symbolic(w, { 0, "fault" }, { 1, "read" }, { 2, "write" }, \
 			 { 3, "prefetch" }, { 4, "reclaim" },		\
-			 { 5, "hint" }, { 6, "resize" })
+			 { 5, "hint" }, { 6, "resize" }, { 7, "store" })
 
 #define kvl_show_proto(p)						\
 	__print_symbolic(p, { 0, "read" }, { 1, "open" }, { 2, "sample" }, \
@@ -100,6 +100,24 @@ TRACE_EVENT(kvlift_move,
 		  kvl_show_why(__entry->why),
 		  kvl_show_proto(__entry->proto), __entry->err, __entry->wait_ns,
 		  __entry->io_ns, __entry->commit_ns)
+);
+
+/* A block that had been declared complete was written. */
+TRACE_EVENT(kvlift_unseal,
+	TP_PROTO(u32 pool, u64 region, u64 index),
+	TP_ARGS(pool, region, index),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
+		__field(u32, pool)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
+		__entry->pool = pool;
+	),
+	TP_printk("pool=%u region=%llu index=%llu", __entry->pool,
+		  __entry->region, __entry->index)
 );
 
 /* A device has completed the transfer of one block. */

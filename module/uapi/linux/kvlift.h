@@ -86,6 +86,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_TABLE		(1ULL << 2)
 /* Clean blocks keep their NVMe copy as a shadow after promotion. */
 #define KVLIFT_F_SHADOW		(1ULL << 3)
+/* Files and blocks can be sealed (KVLIFT_IOC_SEAL). */
+#define KVLIFT_F_SEAL		(1ULL << 5)
 /* The module carries BTF, so that policies could be attached. */
 #define KVLIFT_F_BTF		(1ULL << 4)
 
@@ -155,14 +157,19 @@ struct kvlift_member {
  * @blocks:	per tier, blocks whose home is there
  * @reserved_blocks: blocks that only hold a reservation
  * @inline_bytes: bytes stored inline
+ * @flags:	KVLIFT_REGION_*
  */
+/* The file is sealed: its content and size do not change any more. */
+#define KVLIFT_REGION_SEALED	(1ULL << 0)
+
 struct kvlift_region_info {
 	__u64 id;
 	__u64 size;
 	__u64 blocks[KVLIFT_NR_TIERS];
 	__u64 reserved_blocks;
 	__u64 inline_bytes;
-	__u64 reserved[8];
+	__u64 flags;
+	__u64 reserved[7];
 };
 
 /**
@@ -229,6 +236,34 @@ struct kvlift_where {
 	__u64 reserved[2];
 };
 
+/**
+ * struct kvlift_seal - declares content complete (KVLIFT_IOC_SEAL, 0.1)
+ * @first:	first block
+ * @count:	number of blocks; the end is clipped to the end of the file
+ * @flags:	KVLIFT_SEAL_FILE: the whole file, for good; then @first and
+ *		@count are 0. Nothing may write any more: write(2), truncate and
+ *		fallocate fail with EPERM, as does a shared mapping of a
+ *		descriptor that is open for writing; readers open O_RDONLY.
+ *		Else: blocks of a file that goes on being filled. Nothing is
+ *		enforced: a block that is written again counts as any other,
+ *		is counted (unsealed) and traced, and nothing is lost. With 2 MiB
+ *		blocks a writable mapping that touches a block counts as a write.
+ * @done:	out: blocks with content that are complete now
+ *
+ * Complete blocks are written down to a device in the background, so that
+ * leaving memory costs no I/O. EBUSY: somebody maps the file for writing, or a
+ * device or a pipe still holds a page (KVLIFT_SEAL_FILE).
+ */
+#define KVLIFT_SEAL_FILE	(1u << 0)
+struct kvlift_seal {
+	__u64 first;
+	__u64 count;
+	__u32 flags;
+	__u32 pad;
+	__u64 done;
+	__u64 reserved[2];
+};
+
 #define KVLIFT_IOC_MAGIC	0xBA
 #define KVLIFT_IOC_INFO		_IOR(KVLIFT_IOC_MAGIC, 0, struct kvlift_info)
 #define KVLIFT_IOC_MEMBER	_IOWR(KVLIFT_IOC_MAGIC, 1, struct kvlift_member)
@@ -244,6 +279,9 @@ struct kvlift_where {
  * file open (since 0.1).
  */
 #define KVLIFT_IOC_TABLE	_IO(KVLIFT_IOC_MAGIC, 7)
+
+/* The descriptor must be open for writing. */
+#define KVLIFT_IOC_SEAL		_IOWR(KVLIFT_IOC_MAGIC, 8, struct kvlift_seal)
 
 /*
  * Superblock of a device of the nvme tier, version 1, at byte 0. All fields

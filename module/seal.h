@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVL_SEAL_H
+#define KVL_SEAL_H
+
+#include "region.h"
+
+int kvl_seal_blocks(struct kvl_region *r, u64 first, u64 last, u64 *done);
+int kvl_seal_file(struct kvl_region *r);
+
+#endif /* KVL_SEAL_H */
