@@ -62,6 +62,12 @@ static_assert(sizeof(struct kvl_block) == 32);
 			 GENMASK_ULL(63, KVLIFT_LOC_MEMBER_SHIFT) | \
 			 GENMASK_ULL(KVLIFT_LOC_SLOT_BITS - 1, 0))
 
+/* What identifies the place of a content in a location word. */
+#define KVL_LOC_PLACE	(KVL_ADDR_MASK | \
+			 GENMASK_ULL(KVLIFT_LOC_GEN_SHIFT + \
+				     KVLIFT_LOC_GEN_BITS - 1, \
+				     KVLIFT_LOC_GEN_SHIFT))
+
 static inline u64 kvl_addr(unsigned int tier, unsigned int member, u32 slot)
 {
 	return KVLIFT_LOC_PRESENT | (u64)tier << KVLIFT_LOC_TIER_SHIFT |

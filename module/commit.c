@@ -5,6 +5,7 @@
 
 #include "move_priv.h"
 #include "msg.h"
+#include "queue.h"
 #include "trace.h"
 
 /* A device that could not write is left alone for this long, then longer. */
@@ -83,6 +84,10 @@ static void end(struct kvl_move *m, int err, struct list_head *ended)
 		count(m, now);
 	if (trace_kvlift_move_enabled())
 		trace_move(m, err, now);
+	if (m->req) {
+		kvl_request_block(m->req, m->index, m->b, err);
+		kvl_request_put(m->req);
+	}
 	list_add_tail(&m->list, ended);
 }
 

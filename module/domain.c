@@ -2,6 +2,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "tier.h"
 
 struct kvl_domain *kvl_domain_create(struct kvl_pool *pool)
 {
@@ -28,4 +29,14 @@ static void release(struct kref *ref)
 void kvl_domain_put(struct kvl_domain *d)
 {
 	kref_put(&d->ref, release);
+}
+
+s64 kvl_domain_lease_cap(struct kvl_domain *d, struct kvl_tier *t)
+{
+	u64 slots = 0;
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++)
+		slots += READ_ONCE(t->members[i]->got);
+	return slots / 2;
 }

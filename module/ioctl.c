@@ -8,11 +8,12 @@
 #include "inode.h"
 #include "move.h"
 #include "params.h"
+#include "queue.h"
 #include "seal.h"
 #include "store.h"
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
-			 KVLIFT_F_SEAL)
+			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -233,6 +234,8 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return info(pool, p);
 	case KVLIFT_IOC_MEMBER:
 		return member(pool, p);
+	case KVLIFT_IOC_QUEUE:
+		return kvl_queue_open(file);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return -ENOTTY;

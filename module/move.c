@@ -39,6 +39,7 @@
 
 #include "move_priv.h"
 #include "params.h"
+#include "queue.h"
 #include "trace.h"
 
 /* From this size on write protection costs less than faults on every page. */
@@ -109,7 +110,7 @@ static bool freeze(struct kvl_move *m)
 {
 	struct kvl_slot *s = src_slot(m);
 
-	if (!folio_ref_freeze(s->folio, 1 + s->pins))
+	if (s->leases || !folio_ref_freeze(s->folio, 1 + s->pins))
 		return false;
 	kvl_block_sample(m->r, m->index, m->b, s->folio);
 	return true;
@@ -171,7 +172,7 @@ static unsigned int end_run(struct kvl_move **m, unsigned int n,
 		struct kvl_move *e = m[i];
 
 		folio_put(e->folio);
-		if ((READ_ONCE(e->b->loc) ^ e->loc) & LOC_PLACE) {
+		if ((READ_ONCE(e->b->loc) ^ e->loc) & KVL_LOC_PLACE) {
 			/* Dropped, or replaced. */
 			kvl_mem_recheck(e->copy.pool, e->copy.src);
 			kvl_move_refuse(e, KVL_C_REFUSED_BUSY, ended);
@@ -321,6 +322,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->why = why;
 	m->t_submit = 0;
 	m->proto = KVL_PROTO_READ;
+	m->req = NULL;
 	m->store = false;
 	m->moving = false;
 	atomic_set(&m->by, BY_WORKER);
@@ -442,8 +444,11 @@ static void begin_run(struct kvl_move **m, unsigned int n,
 		m[i]->folio = s->folio;
 		m[i]->proto = choose(m[i]);
 		/* Then its users need not fault again. */
-		if (folio_ref_count(s->folio) !=
-		    1 + s->pins + folio_mapcount(s->folio)) {
+		if (s->leases) {
+			kvl_move_refuse(m[i], KVL_C_REFUSED_LEASED, ended);
+			m[i] = NULL;
+		} else if (folio_ref_count(s->folio) !=
+			   1 + s->pins + folio_mapcount(s->folio)) {
 			kvl_move_refuse(m[i], KVL_C_REFUSED_PINNED, ended);
 			m[i] = NULL;
 		}
@@ -525,7 +530,7 @@ void kvl_batch_run(struct kvl_batch *batch)
 
 static struct kvl_move *add(struct kvl_batch *batch, struct kvl_region *r,
 			    u64 index, struct kvl_block *b, u64 dst,
-			    enum kvl_why why)
+			    enum kvl_why why, struct kvl_request *req)
 {
 	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
 	unsigned int i;
@@ -545,13 +550,17 @@ static struct kvl_move *add(struct kvl_batch *batch, struct kvl_region *r,
 	batch->m[i] = m;
 	batch->n++;
 	batch->added++;
+	m->req = req;
+	if (req)
+		refcount_inc(&req->pending);
 	return m;
 }
 
 void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
-		   struct kvl_block *b, u64 dst, enum kvl_why why)
+		   struct kvl_block *b, u64 dst, enum kvl_why why,
+		   struct kvl_request *req)
 {
-	add(batch, r, index, b, dst, why);
+	add(batch, r, index, b, dst, why, req && req->q ? req : NULL);
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }
@@ -569,7 +578,7 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		kvl_block_unlock(b);
 		return;
 	}
-	add(batch, r, index, b, dst, KVL_WHY_STORE)->store = true;
+	add(batch, r, index, b, dst, KVL_WHY_STORE, NULL)->store = true;
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }
@@ -636,7 +645,7 @@ int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		kvl_block_unlock(b);
 		return err;
 	}
-	kvl_batch_add(batch, r, index, b, dst, why);
+	kvl_batch_add(batch, r, index, b, dst, why, NULL);
 	return 0;
 }
 
@@ -646,7 +655,7 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	struct kvl_batch batch;
 
 	kvl_batch_init(&batch, kvl_region_pool(r));
-	kvl_batch_add(&batch, r, index, b, dst, why);
+	kvl_batch_add(&batch, r, index, b, dst, why, NULL);
 	kvl_batch_run(&batch);
 	return batch.moved ? 0 : -EBUSY;
 }

@@ -7,6 +7,8 @@
 
 #include "region.h"
 
+struct kvl_request;
+
 /* Reclaim that found nothing to do looks again after this. */
 #define KVL_RECLAIM_RETRY	(HZ / 20)
 
@@ -60,10 +62,12 @@ void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool);
 
 /*
  * Adds the move of a block to the free slot @dst, or to its shadow, and takes
- * over the block's lock. Runs the batch when it is full.
+ * over the block's lock. Runs the batch when it is full. @req, if it is not
+ * NULL, is told when the move has ended.
  */
 void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
-		   struct kvl_block *b, u64 dst, enum kvl_why why);
+		   struct kvl_block *b, u64 dst, enum kvl_why why,
+		   struct kvl_request *req);
 
 /*
  * As kvl_batch_add(), one tier down. When there is no place the lock is given

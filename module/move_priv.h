@@ -25,6 +25,7 @@ enum { BY_TASK, ARRIVED, BY_WORKER };
  * @by:		who goes on when the copy has arrived
  * @why:	for traces
  * @proto:	how it is moved
+ * @req:	is told of the end, or NULL
  * @store:	the home stays where it is, the copy becomes the shadow
  * @moving:	KVL_B_MOVING was set for it
  * @t_start:	when its batch was started, ns
@@ -43,17 +44,12 @@ struct kvl_move {
 	atomic_t by;
 	enum kvl_why why;
 	enum kvl_proto proto;
+	struct kvl_request *req;
 	bool store;
 	bool moving;
 	u64 t_start;
 	u64 t_submit;
 };
-
-/* What identifies the content's place: without the flags. */
-#define LOC_PLACE	(KVL_ADDR_MASK | \
-			 GENMASK_ULL(KVLIFT_LOC_GEN_SHIFT + \
-				     KVLIFT_LOC_GEN_BITS - 1, \
-				     KVLIFT_LOC_GEN_SHIFT))
 
 static inline bool from_memory(const struct kvl_move *m)
 {

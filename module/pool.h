@@ -81,6 +81,8 @@ struct kvl_pool {
 	spinlock_t prefetch_lock;	/* both lists and their lengths */
 	struct list_head prefetch_list;
 	unsigned int prefetch_queued;
+	atomic64_t prefetch_blocks;
+	u64 prefetch_ns;
 	struct work_struct prefetch;
 
 	struct list_head store_list;

@@ -243,8 +243,9 @@ int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 	/* Waits for a fault that is about to install its PMD. */
 	folio_lock(folio);
 	/* Somebody holds it for sure: then its users need not fault again. */
-	if (!force && folio_ref_count(folio) !=
-			      1 + s->pins + folio_mapcount(folio)) {
+	if (!force && (s->leases ||
+		       folio_ref_count(folio) !=
+			       1 + s->pins + folio_mapcount(folio))) {
 		folio_unlock(folio);
 		return -EBUSY;
 	}
@@ -284,6 +285,7 @@ u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b)
 	list_del_init(&s->lru);
 	list_del_init(&s->shadow);
 	s->region = NULL;
+	s->leases = 0;
 	spin_unlock(&t->lru_lock);
 	s->folio->mapping = NULL;
 	s->folio->index = 0;

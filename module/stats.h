@@ -23,6 +23,8 @@ enum kvl_counter {
 	KVL_C_DEMOTE_NS,
 	KVL_C_DEMOTE_NOIO,	/* of these, without a copy: the shadow was good */
 	KVL_C_REFUSED_PINNED,	/* not moved: somebody holds a reference */
+	KVL_C_REFUSED_LEASED,	/* not moved: somebody holds a lease */
+	KVL_C_LEASE_EXPIRED,	/* leases that ended at their deadline */
 	KVL_C_REFUSED_BUSY,	/* not moved: block or folio was locked */
 	KVL_C_ABORTED,		/* moves undone after an error */
 	KVL_C_READ_BYTES,	/* from devices */

@@ -163,6 +163,7 @@ struct kvl_tier {
  * @addr:	of this slot
  * @window:	window group, 0 for none
  * @pins:	references that are explained by a window's registration
+ * @leases:	who was promised that the block stays; under its lock
  */
 struct kvl_slot {
 	struct folio *folio;
@@ -173,6 +174,7 @@ struct kvl_slot {
 	u64 addr;
 	u16 window;
 	u16 pins;
+	u16 leases;
 };
 
 static inline unsigned int kvl_addr_tier(u64 addr)

@@ -88,6 +88,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_SHADOW		(1ULL << 3)
 /* Files and blocks can be sealed (KVLIFT_IOC_SEAL). */
 #define KVLIFT_F_SEAL		(1ULL << 5)
+/* Queues and leases (KVLIFT_IOC_QUEUE). */
+#define KVLIFT_F_QUEUE		(1ULL << 6)
 /* The module carries BTF, so that policies could be attached. */
 #define KVLIFT_F_BTF		(1ULL << 4)
 
@@ -264,6 +266,102 @@ struct kvlift_seal {
 	__u64 reserved[2];
 };
 
+/*
+ * Queues (KVLIFT_IOC_QUEUE, 0.1). A queue is a descriptor on which blocks of
+ * any regions of the pool are asked for; it tells when they are in place, by
+ * read(2), poll(2) or an eventfd. Closing it, so the death of the process too,
+ * cancels what waits and ends all leases.
+ */
+
+/* Operations of a request. */
+#define KVLIFT_OP_PREFETCH	0u /* bring the blocks to memory */
+#define KVLIFT_OP_ACQUIRE	1u /* and keep them in place: a lease */
+
+/* Priorities of a request. */
+#define KVLIFT_PRIO_HIGH	0u
+#define KVLIFT_PRIO_NORMAL	1u
+#define KVLIFT_PRIO_LOW		2u
+
+#define KVLIFT_REQ_MAX_BLOCKS	4096u
+#define KVLIFT_SUBMIT_MAX	1024u
+#define KVLIFT_LEASE_MAX_MS	600000u
+
+/**
+ * struct kvlift_req - blocks that are wanted
+ * @cookie:	the caller's name for the request; one that is in use twice
+ *		finds the older of the two
+ * @first:	first block
+ * @count:	1 to KVLIFT_REQ_MAX_BLOCKS
+ * @deadline_ns: CLOCK_MONOTONIC in ns after which the blocks are of no use, 0
+ *		for none
+ * @fd:		the region, open for reading
+ * @op:		KVLIFT_OP_*
+ * @tier:	slowest tier that will do: KVLIFT_TIER_DRAM, KVLIFT_TIER_CXL; 0
+ *		for any memory
+ * @prio:	KVLIFT_PRIO_*
+ * @lease_ms:	KVLIFT_OP_ACQUIRE: the lease ends by itself after this, 1 to
+ *		KVLIFT_LEASE_MAX_MS; else 0
+ * @flags:	zero
+ *
+ * Holes count as in place; those of an ACQUIRE get zeroed blocks.
+ */
+struct kvlift_req {
+	__u64 cookie;
+	__u64 first;
+	__u64 count;
+	__u64 deadline_ns;
+	__s32 fd;
+	__u32 op;
+	__u32 tier;
+	__u32 prio;
+	__u32 lease_ms;
+	__u32 flags;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_submit - requests to queue (KVLIFT_IOC_SUBMIT)
+ * @ptr:	address of an array of struct kvlift_req
+ * @count:	entries, at most KVLIFT_SUBMIT_MAX
+ * @flags:	zero
+ * @done:	out: entries that were taken; each will have one event
+ *
+ * Fails only when the first entry is wrong: EINVAL; EBADF, EACCES about its
+ * descriptor; EAGAIN: the queue holds too many requests, read its events.
+ */
+struct kvlift_submit {
+	__u64 ptr;
+	__u32 count;
+	__u32 flags;
+	__u64 done;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_event - a request has ended; what read(2) of a queue returns
+ * @cookie:	of the request
+ * @res:	0, or negative:
+ *		-ETIME	the deadline has passed or, said at once, cannot be met
+ *			by what was measured so far: recompute instead
+ *		-ENXIO	beyond the end of the file
+ *		-ENODEV	the pool has no such tier
+ *		-EDQUOT	more leases than the domain may hold
+ *		-ENOSPC	no slot became free
+ *		-EIO	a block cannot be read
+ *		-EBUSY	a block could not be moved (pinned)
+ *		-ECANCELED
+ * @blocks:	blocks that were brought in place; of an ACQUIRE that failed
+ *		none is kept there
+ * @ns:		from submission to the end
+ */
+struct kvlift_event {
+	__u64 cookie;
+	__s32 res;
+	__u32 pad;
+	__u64 blocks;
+	__u64 ns;
+};
+
 #define KVLIFT_IOC_MAGIC	0xBA
 #define KVLIFT_IOC_INFO		_IOR(KVLIFT_IOC_MAGIC, 0, struct kvlift_info)
 #define KVLIFT_IOC_MEMBER	_IOWR(KVLIFT_IOC_MAGIC, 1, struct kvlift_member)
@@ -282,6 +380,20 @@ struct kvlift_seal {
 
 /* The descriptor must be open for writing. */
 #define KVLIFT_IOC_SEAL		_IOWR(KVLIFT_IOC_MAGIC, 8, struct kvlift_seal)
+
+/* On any descriptor of the pool: returns that of a new queue. */
+#define KVLIFT_IOC_QUEUE	_IO(KVLIFT_IOC_MAGIC, 9)
+/* These on a queue. */
+#define KVLIFT_IOC_SUBMIT	_IOWR(KVLIFT_IOC_MAGIC, 10, struct kvlift_submit)
+/* A __s32, an eventfd that counts events, or -1 for none. */
+#define KVLIFT_IOC_EVENTFD	_IOW(KVLIFT_IOC_MAGIC, 11, __s32)
+/*
+ * A cookie. Cancel: the request ends with -ECANCELED unless it was quicker;
+ * ENOENT, EALREADY. Release: ends a lease, event read or not; ENOENT, EBUSY (the
+ * request has not ended yet), ETIME (the lease was over already).
+ */
+#define KVLIFT_IOC_CANCEL	_IOW(KVLIFT_IOC_MAGIC, 12, __u64)
+#define KVLIFT_IOC_RELEASE	_IOW(KVLIFT_IOC_MAGIC, 13, __u64)
 
 /*
  * Superblock of a device of the nvme tier, version 1, at byte 0. All fields

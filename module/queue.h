@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Requests to have blocks in memory, and the queues on which engines submit
+ * them and hear of their end.
+ *
+ * Lifetime of a request: a hint (no queue) is freed by the worker. One of a
+ * queue is freed when its completion has been read, and its lease, if it has
+ * one, is over; at the latest when the queue's last descriptor is closed.
+ * Locks: queue->lock its lists and the requests' states; inside it
+ * pool->prefetch_lock, the list of those that wait for the worker.
+ */
+#ifndef KVL_QUEUE_H
+#define KVL_QUEUE_H
+
+#include <linux/refcount.h>
+
+#include "region.h"
+
+struct kvl_queue;
+
+enum kvl_req_state {
+	KVL_REQ_WAITING,	/* for the worker, or its moves are under way */
+	KVL_REQ_ENDED,		/* completion not read yet */
+	KVL_REQ_LEASED,		/* completion read, lease held */
+};
+
+/**
+ * struct kvl_request - blocks that are wanted in memory
+ * @list:	in the pool's list while it waits for the worker
+ * @qlist:	in the queue's list of all its requests
+ * @elist:	in the queue's list of completions to be read
+ * @q:		NULL for a hint
+ * @r:		its inode is held
+ * @first:	next block, for the worker
+ * @last:	last block
+ * @start:	first block
+ * @cookie:	the user's name for it
+ * @tier:	slowest tier that will do
+ * @prio:	0 is first
+ * @lease_ms:	0: no lease
+ * @deadline:	ktime in ns, 0 for none
+ * @submitted:	ktime in ns
+ * @pending:	the worker and every move under way hold one
+ * @ready:	blocks in place
+ * @failed:	blocks that are not
+ * @error:	of the last that is not
+ * @cancelled:	the worker goes on no further
+ * @state:	see above, under the queue's lock
+ * @leased:	leases are held for the blocks that have a word in @locs
+ * @locs:	location words of leased blocks, by number from @start
+ * @end:	ends the request or, later, the lease, where it may sleep
+ */
+struct kvl_request {
+	struct list_head list;
+	struct list_head qlist;
+	struct list_head elist;
+	struct kvl_queue *q;
+	struct kvl_region *r;
+	u64 first;
+	u64 last;
+	u64 start;
+	u64 cookie;
+	unsigned int tier;
+	unsigned int prio;
+	unsigned int lease_ms;
+	u64 deadline;
+	u64 submitted;
+	refcount_t pending;
+	atomic64_t ready;
+	atomic64_t failed;
+	int error;
+	bool cancelled;
+	bool leased;
+	enum kvl_req_state state;
+	u64 *locs;
+	u64 ended;
+	struct delayed_work end;
+};
+
+/* A block is in place, or cannot be; its lock is held. */
+void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
+		       int err);
+
+/* Drops one of @pending. The last one ends the request; from any context. */
+void kvl_request_put(struct kvl_request *p);
+
+/* queue.c */
+int kvl_queue_open(struct file *file);
+long kvl_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* prefetch.c */
+void kvl_prefetch_submit(struct kvl_pool *pool, struct kvl_request *p);
+bool kvl_prefetch_remove(struct kvl_pool *pool, struct kvl_request *p);
+u64 kvl_prefetch_estimate(struct kvl_pool *pool, u64 blocks);
+
+#endif /* KVL_QUEUE_H */
