@@ -5,6 +5,7 @@
 
 #include "move_priv.h"
 #include "msg.h"
+#include "params.h"
 #include "queue.h"
 #include "trace.h"
 
@@ -201,8 +202,10 @@ int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
 
 	if (!m->copy.error) {
 		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
+		/* Lost writes are to be seen as such, not as a wrong sum. */
 		if (kvl_pool_crc(pool, folio_address(folio),
-				 pool->block_size) != m->b->csum)
+				 pool->block_size) != m->b->csum &&
+		    !kvl_param_unsafe_skip_dirty)
 			m->copy.error = -EILSEQ;
 	}
 	if (m->copy.error) {

@@ -29,7 +29,9 @@
 
 /**
  * struct kvl_queue - a descriptor from KVLIFT_IOC_QUEUE
+ * @pool:	the pool
  * @file:	of the pool, keeps it mounted
+ * @lock:	for all that follows
  * @requests:	all of them
  * @ended:	those whose completion is to be read
  * @nr:		length of @requests

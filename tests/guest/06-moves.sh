@@ -35,5 +35,5 @@ rmmod kvlift || fail "rmmod"
 # The negative control: the test does see what it looks for.
 load unsafe_skip_dirty=1
 mkpool 64K 8M 8M 64M
-run moves $MNT -n 8 -t $t -s 7 -x
+loses moves $MNT -n 8 -t $t -s 7 -x
 check_clean

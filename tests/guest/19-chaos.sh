@@ -26,5 +26,5 @@ done
 rmmod kvlift || fail "rmmod"
 load unsafe_skip_dirty=1
 mkpool 64K 3M 2M 64M
-run chaos $MNT -t $t -s 1 -x
+loses chaos $MNT -t $t -s 1 -x
 check_clean

@@ -137,5 +137,16 @@ run() {
 	[ $rc = 0 ] || fail "$* ended with $rc"
 }
 
+# loses CMD...: a negative control. It must see a loss, but a slow machine may
+# need more than one try.
+loses() {
+	local n
+	for n in 1 2 3 4 5; do
+		"$@" && return
+		say "nothing lost in try $n"
+	done
+	fail "$* lost nothing"
+}
+
 # json FILE EXPRESSION: value of a Python expression over the document d
 json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
