@@ -569,12 +569,13 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		     struct kvl_block *b)
 {
 	struct kvl_tier *t = &batch->pool->tiers[KVLIFT_TIER_NVME];
-	u64 dst = b->shadow;
+	u64 dst;
 
 	if (!kvl_block_trylock(b))
 		return;
+	dst = b->shadow;
 	if (!kvl_addr_is_memory(kvl_block_home(b)) || !kvl_block_unstored(b) ||
-	    (!(dst = b->shadow) && kvl_tier_alloc(t, NUMA_NO_NODE, &dst))) {
+	    (!dst && kvl_tier_alloc(t, NUMA_NO_NODE, &dst))) {
 		kvl_block_unlock(b);
 		return;
 	}

@@ -31,7 +31,7 @@
  * struct kvl_queue - a descriptor from KVLIFT_IOC_QUEUE
  * @pool:	the pool
  * @file:	of the pool, keeps it mounted
- * @lock:	for all that follows
+ * @lock:	protects what follows
  * @requests:	all of them
  * @ended:	those whose completion is to be read
  * @nr:		length of @requests
@@ -41,7 +41,7 @@
 struct kvl_queue {
 	struct kvl_pool *pool;
 	struct file *file;
-	spinlock_t lock;
+	spinlock_t lock;	/* all that follows */
 	struct list_head requests;
 	struct list_head ended;
 	unsigned int nr;
@@ -212,7 +212,7 @@ static int submit_one(struct kvl_queue *q, const struct kvlift_req *u)
 	    u->op > KVLIFT_OP_ACQUIRE || u->prio > KVLIFT_PRIO_LOW ||
 	    !u->count || u->count > KVLIFT_REQ_MAX_BLOCKS ||
 	    u->first > U64_MAX - u->count ||
-	    (u->op == KVLIFT_OP_ACQUIRE) != !!u->lease_ms ||
+	    !u->lease_ms != (u->op != KVLIFT_OP_ACQUIRE) ||
 	    u->lease_ms > KVLIFT_LEASE_MAX_MS)
 		return -EINVAL;
 	if (u->tier && u->tier != KVLIFT_TIER_DRAM &&

@@ -283,6 +283,77 @@ int64_t kvlift_demote(const struct kvlift_region *region, uint64_t first,
 		      uint64_t count);
 
 /**
+ * kvlift_queue_open() - open a queue for requests to the regions of a pool
+ * @pool:	the pool
+ *
+ * The descriptor can be polled for reading; close(2) cancels what waits and
+ * ends all leases. See struct kvlift_req and struct kvlift_event.
+ *
+ * Return: a descriptor; -EOPNOTSUPP: the module has no queues; -ENOMEM,
+ * -EMFILE.
+ */
+int kvlift_queue_open(const struct kvlift_pool *pool);
+
+/**
+ * kvlift_queue_submit() - ask for blocks, or for leases on them
+ * @queue:	from kvlift_queue_open()
+ * @reqs:	requests; @fd of each is kvlift_region_fd() of a region that is
+ *		open for reading
+ * @count:	how many; at most KVLIFT_SUBMIT_MAX are taken
+ *
+ * Every request that was taken has one event. What cannot be done in time, or
+ * at all, says so in its event at once: recompute instead.
+ *
+ * Return: number of requests taken, fewer than @count when one is wrong; or,
+ * when the first is, -EINVAL, -EBADF, -EACCES; -EAGAIN: read events first.
+ */
+int kvlift_queue_submit(int queue, const struct kvlift_req *reqs,
+			unsigned int count);
+
+/**
+ * kvlift_queue_read() - read events
+ * @queue:	the queue
+ * @events:	out: events in the order in which the requests ended
+ * @count:	room in @events
+ *
+ * Waits for one unless the descriptor has O_NONBLOCK.
+ *
+ * Return: number of events; -EAGAIN; -EINTR.
+ */
+int kvlift_queue_read(int queue, struct kvlift_event *events,
+		      unsigned int count);
+
+/**
+ * kvlift_queue_eventfd() - have events counted by an eventfd
+ * @queue:	the queue
+ * @eventfd:	from eventfd(2), or -1 for none
+ *
+ * Return: 0 or a negative errno.
+ */
+int kvlift_queue_eventfd(int queue, int eventfd);
+
+/**
+ * kvlift_queue_cancel() - end a request before its time
+ * @queue:	the queue
+ * @cookie:	of the request
+ *
+ * Its event comes all the same, with -ECANCELED unless it was quicker.
+ *
+ * Return: 0; -EALREADY: it has ended; -ENOENT.
+ */
+int kvlift_queue_cancel(int queue, uint64_t cookie);
+
+/**
+ * kvlift_queue_release() - give a lease back
+ * @queue:	the queue
+ * @cookie:	of the KVLIFT_OP_ACQUIRE request
+ *
+ * Return: 0; -ETIME: the lease was over already; -EBUSY: the request has not
+ * ended yet; -ENOENT; or why there never was a lease.
+ */
+int kvlift_queue_release(int queue, uint64_t cookie);
+
+/**
  * kvlift_where() - copy location words
  * @region:	the region
  * @first:	first block
