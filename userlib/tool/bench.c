@@ -39,6 +39,14 @@ static const struct group {
 	  1 },
 	{ "move", "moves between memory tiers beside the copy and move_pages",
 	  bench_move, true, 1 },
+	{ "io", "promotion and demand faults from NVMe beside fio, swap, ext4",
+	  bench_io, true, 1 },
+	{ "clean", "demotion of clean blocks beside demotion by copy",
+	  bench_clean, true, 1 },
+	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
+	  false, 2 },
+	{ "blocked", "longest wait of a reader for a move", bench_blocked,
+	  false, 2 },
 	{ NULL, NULL, NULL, false, 0 },
 };
 

@@ -114,6 +114,7 @@ int64_t area_in_tier(const struct area *a, unsigned int tier);
 int group_enter(void);
 void group_leave(void);
 int group_limit(uint64_t bytes); /* 0: none */
+int group_reclaim(uint64_t bytes);
 /* Frees all pages of the area that are in memory; dirty ones are written. */
 int area_page_out(const struct area *a, bool swap);
 
@@ -122,6 +123,8 @@ void swap_off(const struct nullb *n);
 /* Runs a program, its output to /dev/null. 0, or -errno. */
 int bench_run(const char *const argv[]);
 int write_text(const char *path, const char *text);
+void bench_nap(uint64_t ns);
+void pin_to(int cpu);
 
 /* Mean time inside a kernel function, by the function_graph tracer. */
 int graph_start(const char *function);
@@ -138,8 +141,16 @@ int tpcount_open(struct tpcount *t, const char *system, const char *event,
 uint64_t tpcount_read(const struct tpcount *t);
 void tpcount_close(struct tpcount *t);
 
-/* Cost per block of move_pages(2) of anonymous memory to a node and back. */
-int movepages_cost(size_t block, size_t nr, bool huge, int to, double *down,
-		   double *up);
+/* Anonymous memory, touched, that move_pages(2) moves. */
+struct anon {
+	char *raw, *map;
+	size_t len, n; /* pages, small or huge */
+	void **pages;
+	int *status, *nodes;
+};
+
+int anon_make(struct anon *a, size_t len, bool huge);
+void anon_free(struct anon *a);
+int anon_move(struct anon *a, size_t first, size_t n, int node);
 
 #endif

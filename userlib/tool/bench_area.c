@@ -19,8 +19,6 @@
 #endif
 #define MPOL_MF_MOVE 2
 
-int group_reclaim(uint64_t bytes);
-
 static size_t bytes(const struct area *a)
 {
 	return a->nr * a->block;
@@ -187,42 +185,38 @@ static int move_pages_to(void **pages, int *status, int *nodes, size_t n,
 	return -EIO;
 }
 
-int movepages_cost(size_t block, size_t nr, bool huge, int to, double *down,
-		   double *up)
+int anon_make(struct anon *a, size_t len, bool huge)
 {
-	size_t step = huge ? 2 * MIB : BENCH_PAGE, len = nr * block;
-	size_t n = len / step, i;
-	void **pages = calloc(n, sizeof(*pages));
-	int *status = calloc(n, sizeof(*status));
-	int *nodes = calloc(n, sizeof(*nodes));
-	struct meter m;
-	char *raw, *p;
-	int ret = 0, turn;
+	size_t step = huge ? 2 * MIB : BENCH_PAGE, i;
 
-	raw = mmap(NULL, len + 2 * MIB, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (raw == MAP_FAILED || !pages || !status || !nodes)
-		abort();
-	p = (char *)round_up((uintptr_t)raw, 2 * MIB);
-	madvise(p, len, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	memset(p, 1, len);
-	for (i = 0; i < n; i++)
-		pages[i] = p + i * step;
-	/* The first turn is unseen: lists and slabs get warm. */
-	for (turn = 0; turn < 2 && !ret; turn++) {
-		meter_settle();
-		meter_start(&m);
-		ret = move_pages_to(pages, status, nodes, n, to);
-		*down = (double)meter_stop(&m) / (double)nr;
-		if (ret)
-			break;
-		meter_start(&m);
-		ret = move_pages_to(pages, status, nodes, n, 0);
-		*up = (double)meter_stop(&m) / (double)nr;
+	a->len = len;
+	a->n = len / step;
+	a->pages = calloc(a->n, sizeof(*a->pages));
+	a->status = calloc(a->n, sizeof(*a->status));
+	a->nodes = calloc(a->n, sizeof(*a->nodes));
+	a->raw = mmap(NULL, len + 2 * MIB, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (a->raw == MAP_FAILED || !a->pages || !a->status || !a->nodes)
+		return -ENOMEM;
+	a->map = (char *)round_up((uintptr_t)a->raw, 2 * MIB);
+	madvise(a->map, len, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	memset(a->map, 1, len);
+	for (i = 0; i < a->n; i++) {
+		a->pages[i] = a->map + i * step;
+		a->status[i] = a->nodes[i] = 0;
 	}
-	munmap(raw, len + 2 * MIB);
-	free(pages);
-	free(status);
-	free(nodes);
-	return ret;
+	return 0;
+}
+
+void anon_free(struct anon *a)
+{
+	munmap(a->raw, a->len + 2 * MIB);
+	free(a->pages);
+	free(a->status);
+	free(a->nodes);
+}
+
+int anon_move(struct anon *a, size_t first, size_t n, int node)
+{
+	return move_pages_to(a->pages + first, a->status, a->nodes, n, node);
 }

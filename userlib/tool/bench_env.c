@@ -2,6 +2,7 @@
 /* What kvlift bench measures on: devices, mounts, files, a cgroup. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,21 @@
 #define CGROUP "/sys/fs/cgroup"
 #define GROUP  CGROUP "/kvlift-bench"
 
-static void nap_ms(long ms)
+void bench_nap(uint64_t ns)
 {
-	const struct timespec ts = { .tv_nsec = ms * 1000000 };
+	const struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000),
+				     .tv_nsec = (long)(ns % 1000000000) };
 
 	nanosleep(&ts, NULL);
+}
+
+void pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
 }
 
 int bench_run(const char *const argv[])
@@ -90,7 +101,7 @@ int nullb_make(struct nullb *n, const char *name, uint64_t bytes,
 	for (i = 0; !ret && access(n->path, F_OK); i++) {
 		if (i == 100)
 			ret = -ENODEV;
-		nap_ms(20);
+		bench_nap(20000000);
 	}
 	if (ret) {
 		error("null_blk: %s: %s", n->path, strerror(-ret));
@@ -228,7 +239,6 @@ int group_limit(uint64_t bytes)
 }
 
 /* Asks for so much; less is no error, it is asked for again. */
-int group_reclaim(uint64_t bytes);
 int group_reclaim(uint64_t bytes)
 {
 	int ret = group_write("memory.reclaim", bytes, NULL);

@@ -34,12 +34,9 @@ static struct {
 static void idle_on(int cpu)
 {
 	const struct sched_param none = { 0 };
-	cpu_set_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	pin_to(cpu);
 	sched_setscheduler(0, SCHED_IDLE, &none);
 	for (;;)
 		__asm__ volatile("");
@@ -106,12 +103,11 @@ void meter_start(struct meter *m)
 /* The nap that found nothing to do does not count. */
 uint64_t meter_stop(const struct meter *m)
 {
-	const struct timespec nap = { .tv_nsec = NAP_NS };
 	struct meter before = look(), after;
 	unsigned int i;
 
 	for (i = 0; i < MAX_NAPS; i++) {
-		nanosleep(&nap, NULL);
+		bench_nap(NAP_NS);
 		after = look();
 		if (used(&before, &after) < QUIET_NS * idlers.nr)
 			break;
