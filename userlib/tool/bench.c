@@ -47,6 +47,8 @@ static const struct group {
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,
 	  false, 2 },
+	{ "replay", "stall of request traces beside swap and ext4",
+	  bench_replay, false, 1 },
 	{ NULL, NULL, NULL, false, 0 },
 };
 

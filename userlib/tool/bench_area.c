@@ -157,8 +157,10 @@ int area_page_out(const struct area *a, bool swap)
 		return -errno;
 	if (madvise(a->map, bytes(a), MADV_PAGEOUT))
 		return -errno;
-	for (pass = 0; pass < 16 && (left = resident_pages(a)); pass++)
+	for (pass = 0; pass < 64 && (left = resident_pages(a)); pass++) {
 		group_reclaim(left * BENCH_PAGE);
+		bench_nap(1000000);
+	}
 	left = resident_pages(a);
 	if (!left)
 		return 0;

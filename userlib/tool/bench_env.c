@@ -233,9 +233,19 @@ void group_leave(void)
 	rmdir(GROUP);
 }
 
+/*
+ * A hard limit alone ends in OOM kills: reclaim of the multi-generational LRU
+ * does not wait for writeback. A little above the soft one it is not met.
+ */
 int group_limit(uint64_t bytes)
 {
-	return group_write("memory.max", bytes, bytes ? NULL : "max");
+	int ret;
+
+	ret = group_write("memory.high", bytes, bytes ? NULL : "max");
+	return ret
+		       ?: group_write("memory.max",
+				      bytes + bytes / 4 + 16 * MIB,
+				      bytes ? NULL : "max");
 }
 
 /* Asks for so much; less is no error, it is asked for again. */

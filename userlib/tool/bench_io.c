@@ -10,7 +10,7 @@
 #include "kvlift.h"
 #include "util.h"
 
-#define CRC	 "crypto_shash_digest"
+#define CRC	 "crypto_shash_tfm_digest"
 #define DEPTH	 "64"
 #define FIO_LONG 4 /* times as much as the short run */
 
