@@ -12,7 +12,7 @@
 
 #define CRC	 "crypto_shash_tfm_digest"
 #define DEPTH	 "64"
-#define FIO_LONG 4 /* times as much as the short run */
+#define FIO_LONG 16 /* times as much as the short run */
 
 struct cost {
 	double promote, crc, fault; /* per block, block, MiB */
@@ -125,6 +125,8 @@ static int fio_once(const struct nullb *dev, size_t block, size_t nr,
 				     "--fixedbufs=1",
 				     "--direct=1",
 				     "--gtod_reduce=1",
+				     "--disk_util=0",
+				     "--eta=never",
 				     "--thread",
 				     size,
 				     io,
