@@ -83,10 +83,21 @@ static double ratio(const struct bench_row *r)
 	return r->kvlift > 0 ? HUGE_VAL : 0;
 }
 
+/* "instr/MiB" where instructions are counted, else "ns/MiB". */
+static const char *unit_text(const struct bench *b, const char *unit,
+			     char buf[32])
+{
+	if (b->instructions || strncmp(unit, "instr", 5) != 0)
+		return unit;
+	snprintf(buf, 32, "ns%s", unit + 5);
+	return buf;
+}
+
 static void print_json(const struct bench *b)
 {
 	struct json j;
 	unsigned int i;
+	char unit[32];
 
 	json_init(&j, stdout);
 	json_open(&j, NULL, '[');
@@ -102,7 +113,7 @@ static void print_json(const struct bench *b)
 		json_f64(&j, "ratio", ratio(r));
 		json_f64(&j, "target", r->target);
 		json_bool(&j, "met", ratio(r) <= r->target);
-		json_str(&j, "unit", r->unit);
+		json_str(&j, "unit", unit_text(b, r->unit, unit));
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -111,7 +122,7 @@ static void print_json(const struct bench *b)
 
 static void print_table(const struct bench *b)
 {
-	char size[SIZE_TEXT];
+	char size[SIZE_TEXT], unit[32];
 	unsigned int i;
 
 	printf("%-22s %6s %12s %12s  %-24s %7s %7s\n", "row", "block", "kvlift",
@@ -122,7 +133,8 @@ static void print_table(const struct bench *b)
 		printf("%-22s %6s %12.6g %12.6g  %-24s %7.3f %7.3g %s %s\n",
 		       r->name, size_text(r->block, size), r->kvlift, r->peer,
 		       r->peer_name, ratio(r), r->target,
-		       ratio(r) <= r->target ? "met    " : "not met", r->unit);
+		       ratio(r) <= r->target ? "met    " : "not met",
+		       unit_text(b, r->unit, unit));
 	}
 }
 
@@ -297,7 +309,8 @@ int run_bench(int argc, char **argv)
 		error("needs root");
 		return EXIT_FAIL;
 	}
-	if (!clock_is_instructions())
+	b.instructions = clock_is_instructions();
+	if (!b.instructions)
 		error("note: the clock does not count instructions, so these are nanoseconds of processor time, and not repeatable");
 	run_groups(&b);
 	if (b.as_json)

@@ -25,8 +25,9 @@ struct bench {
 	uint64_t block;	   /* of the replay */
 	const char *traces[BENCH_TRACES];
 	unsigned int nr_traces;
-	const char *only; /* names of groups, with commas between; NULL: all */
-	int cxl_node;	  /* -1: none */
+	const char *only;  /* names of groups, with commas between; NULL: all */
+	int cxl_node;	   /* -1: none */
+	bool instructions; /* that is what the clock counts */
 	bool failed;
 	unsigned int nr_rows;
 	struct bench_row rows[BENCH_MAX_ROW];

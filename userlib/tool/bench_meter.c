@@ -54,8 +54,10 @@ int meter_open(void)
 		pid_t pid = fork();
 
 		if (pid < 0) {
+			int ret = -errno;
+
 			meter_close();
-			return -errno;
+			return ret;
 		}
 		if (!pid)
 			idle_on((int)i);
