@@ -157,10 +157,10 @@ step_unit() {
 
 step_powercut() { timeout 600 tests/host/powercut.sh; }
 
-# Every row for every block size; the figures themselves are for people.
+# The short form: every row but the replays is there. The figures are for people.
 step_bench() {
-	timeout 600 scripts/bench --json >build/bench.json
-	[ "$(grep -c '"target":"kvlift"' build/bench.json)" = 12 ]
+	timeout 600 scripts/bench --quick --json >build/bench.json
+	[ "$(grep -c '"ratio":[0-9]' build/bench.json)" = 24 ]
 }
 
 step_demo() {

@@ -15,6 +15,7 @@ const struct verb verbs[] = {
 	{ "advise", "prefetch, demote or touch blocks of a file", run_advise },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
+	{ "bench", "measure costs beside those of peers", run_bench },
 	{ "version", "show the versions of tool, library and interface",
 	  run_version },
 	{ "help", "show this, or the help of a verb", run_help },

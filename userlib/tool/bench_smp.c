@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Rows that need two CPUs: rounds of TLB flushes, and waits for a move. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "kvlift.h"
+#include "util.h"
+
+#define RUN	   16 /* neighbours */
+#define TRACING	   "/sys/kernel/tracing/"
+#define FAULTS	   TRACING "events/kvlift/kvlift_fault/"
+#define COPY	   "folio_mc_copy"
+#define MOVES	   1000
+#define QUICK	   100
+#define REMOTE_IPI "reason == 4" /* TLB_REMOTE_SEND_IPI: one round */
+
+/* A thread on the other CPU that has all pages in its TLB when asked to. */
+struct toucher {
+	pthread_t thread;
+	const char *map;
+	size_t len;
+	int ask, stop; /* atomic */
+};
+
+static void *touch(void *arg)
+{
+	struct toucher *t = arg;
+	volatile char sink;
+	size_t i;
+
+	pin_to(1);
+	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_load_n(&t->ask, __ATOMIC_ACQUIRE))
+			continue;
+		for (i = 0; i < t->len; i += BENCH_PAGE)
+			sink = t->map[i];
+		__atomic_store_n(&t->ask, 0, __ATOMIC_RELEASE);
+	}
+	(void)sink;
+	return NULL;
+}
+
+static int toucher_start(struct toucher *t, const char *map, size_t len)
+{
+	const struct sched_param none = { 0 };
+	pthread_attr_t attr;
+	int ret;
+
+	t->map = map;
+	t->len = len;
+	t->ask = t->stop = 0;
+	/* A spinning thread of the real-time class would starve its CPU. */
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_OTHER);
+	pthread_attr_setschedparam(&attr, &none);
+	ret = -pthread_create(&t->thread, &attr, touch, t);
+	pthread_attr_destroy(&attr);
+	return ret;
+}
+
+static void toucher_ask(struct toucher *t)
+{
+	__atomic_store_n(&t->ask, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&t->ask, __ATOMIC_ACQUIRE))
+		bench_nap(100000);
+}
+
+static void toucher_stop(struct toucher *t)
+{
+	__atomic_store_n(&t->stop, 1, __ATOMIC_RELEASE);
+	pthread_join(t->thread, NULL);
+}
+
+static int wait_tier(const struct area *a, unsigned int tier, size_t nr)
+{
+	int64_t n = 0;
+	int i;
+
+	for (i = 0; i < 500; i++) {
+		n = area_in_tier(a, tier);
+		if (n < 0)
+			return (int)n;
+		if ((size_t)n >= nr)
+			return 0;
+		bench_nap(1000000);
+	}
+	error("%lld of %zu blocks came to %s", (long long)n, nr,
+	      kvlift_tier_name(tier));
+	return -EIO;
+}
+
+static int flush_kvlift(struct bench *b, size_t nr, double *rounds)
+{
+	const size_t block = 64 * KIB;
+	struct toucher t;
+	struct tpcount c;
+	struct mkpool p;
+	struct area a;
+	uint64_t seen;
+	size_t i;
+	int ret;
+
+	ret = bench_pool(b, &p, block, nr, true, NULL);
+	if (ret)
+		return ret;
+	ret = area_make(&a, p.dir, block, nr);
+	if (ret)
+		goto undo;
+	area_touch(&a, true);
+	ret = toucher_start(&t, a.map, nr * block);
+	if (ret)
+		goto remove;
+	toucher_ask(&t);
+	ret = tpcount_open(&c, "tlb", "tlb_flush", REMOTE_IPI);
+	if (!ret) {
+		seen = tpcount_read(&c);
+		for (i = 0; i < nr && !ret; i += RUN)
+			ret = area_demote(&a, i, RUN);
+		ret = ret ?: wait_tier(&a, KVLIFT_TIER_CXL, nr);
+		*rounds = (double)(tpcount_read(&c) - seen) / (double)nr;
+		tpcount_close(&c);
+	}
+	toucher_stop(&t);
+remove:
+	area_remove(&a);
+undo:
+	mkpool_undo(&p);
+	return ret;
+}
+
+/* So many blocks a call. */
+static int flush_movepages(struct bench *b, size_t nr, size_t run,
+			   double *rounds)
+{
+	const size_t pages = run * 64 * KIB / BENCH_PAGE;
+	struct toucher t;
+	struct tpcount c;
+	struct anon a;
+	uint64_t seen;
+	size_t i;
+	int ret;
+
+	ret = anon_make(&a, nr * 64 * KIB, false);
+	if (ret)
+		return ret;
+	ret = toucher_start(&t, a.map, a.len);
+	if (ret)
+		goto free;
+	toucher_ask(&t);
+	ret = tpcount_open(&c, "tlb", "tlb_flush", REMOTE_IPI);
+	if (!ret) {
+		seen = tpcount_read(&c);
+		for (i = 0; i < a.n && !ret; i += pages)
+			ret = anon_move(&a, i, pages, b->cxl_node);
+		*rounds = (double)(tpcount_read(&c) - seen) / (double)nr;
+		tpcount_close(&c);
+	}
+	toucher_stop(&t);
+free:
+	anon_free(&a);
+	return ret;
+}
+
+int bench_flush(struct bench *b)
+{
+	size_t nr = b->quick ? 64 : 256;
+	double ours, theirs, runs;
+	int ret;
+
+	pin_to(0);
+	ret = flush_kvlift(b, nr, &ours);
+	ret = ret ?: flush_movepages(b, nr, 1, &theirs);
+	ret = ret ?: flush_movepages(b, nr, RUN, &runs);
+	if (ret)
+		return bench_lacks(b, "flush rounds", ret);
+	bench_add(b, "flush-rounds", 64 * KIB, "rounds/block", ours,
+		  "move_pages 4K per block", theirs, 0.1);
+	error("note: move_pages of %d blocks in a call: %.4f rounds per block",
+	      RUN, runs);
+	return 0;
+}
+
+struct reader {
+	pthread_t thread;
+	const struct area *a;
+	int stop;
+};
+
+static void *read_on(void *arg)
+{
+	struct reader *r = arg;
+
+	pin_to(1);
+	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
+		area_touch(r->a, false);
+	return NULL;
+}
+
+/* The longest of the faults that waited, and how many there were. */
+static int longest_wait(double *ns, uint64_t *waits)
+{
+	FILE *f = fopen(TRACING "trace", "re");
+	char line[512];
+	const char *p;
+	double v;
+
+	if (!f)
+		return -errno;
+	*ns = 0;
+	*waits = 0;
+	while (fgets(line, sizeof(line), f)) {
+		p = strstr(line, " kvlift_fault: ");
+		p = p ? strstr(p, " ns=") : NULL;
+		if (!p)
+			continue;
+		v = strtod(p + 4, NULL);
+		++*waits;
+		if (v > *ns)
+			*ns = v;
+	}
+	fclose(f);
+	return 0;
+}
+
+/* Moves the one block down and up while it is being read. */
+static int mover(const struct area *a, unsigned int moves)
+{
+	unsigned int done = 0, vain = 0;
+	int64_t n;
+	int ret;
+
+	while (done < moves) {
+		n = area_in_tier(a, KVLIFT_TIER_DRAM);
+		if (n < 0)
+			return (int)n;
+		ret = n ? area_demote(a, 0, 1) : area_promote(a, 0, 1);
+		if (ret)
+			return ret;
+		/* It may have been brought back by the reader by now. */
+		done++;
+		if (area_in_tier(a, KVLIFT_TIER_DRAM) == n &&
+		    ++vain > 20 * moves)
+			return -EBUSY;
+		/* Odd, so that it does not keep step with the reader. */
+		bench_nap(100000 + 7919 * (uint64_t)(done % 32));
+	}
+	return 0;
+}
+
+static int wait_of_reader(struct bench *b, size_t block, bool writable,
+			  double *wait, double *copy)
+{
+	unsigned int moves = b->quick ? QUICK : MOVES;
+	struct reader r = { 0 };
+	uint64_t waits = 0, calls;
+	struct mkpool p;
+	struct area a;
+	int ret;
+
+	ret = bench_pool(b, &p, block, 8, true, NULL);
+	if (ret)
+		return ret;
+	ret = area_make(&a, p.dir, block, 1);
+	if (ret)
+		goto undo;
+	area_touch(&a, true);
+	if (!graph_start(COPY)) {
+		ret = mover(&a, 8);
+		bench_nap(10000000);
+		if (graph_stop(copy, &calls))
+			ret = -ENODATA;
+	}
+	ret = ret ?: area_remap(&a, writable);
+	if (ret)
+		goto remove;
+	r.a = &a;
+	write_text(FAULTS "filter", "waited == 1");
+	ret = write_text(FAULTS "enable", "1");
+	if (ret)
+		goto remove;
+	write_text(TRACING "trace", "\n");
+	ret = -pthread_create(&r.thread, NULL, read_on, &r);
+	if (!ret) {
+		ret = mover(&a, moves);
+		__atomic_store_n(&r.stop, 1, __ATOMIC_RELEASE);
+		pthread_join(r.thread, NULL);
+	}
+	write_text(FAULTS "enable", "0");
+	ret = ret ?: longest_wait(wait, &waits);
+	write_text(FAULTS "filter", "0");
+	if (!ret)
+		error("note: %lluK %s: %llu faults waited in %u moves, %.0f ns at most",
+		      block / KIB, writable ? "writable" : "read-only",
+		      (unsigned long long)waits, moves, *wait);
+remove:
+	area_remove(&a);
+undo:
+	mkpool_undo(&p);
+	return ret;
+}
+
+/* Mean of read faults on pages that are in tmpfs, one by one. */
+static int minor_fault(double *ns)
+{
+	uint64_t sum = 0, start, empty = 0;
+	struct scratch s;
+	struct area a;
+	int ret, i;
+
+	ret = scratch_mount(&s, "tmpfs", "none", "huge=never");
+	if (ret)
+		return ret;
+	ret = area_make(&a, s.dir, BENCH_PAGE, 1);
+	if (!ret) {
+		area_touch(&a, true);
+		for (i = 0; i < MOVES && !ret; i++) {
+			ret = area_unmap_pages(&a);
+			start = now_ns();
+			area_touch(&a, false);
+			sum += now_ns() - start;
+			start = now_ns();
+			empty += now_ns() - start;
+		}
+		area_remove(&a);
+	}
+	scratch_umount(&s);
+	*ns = (double)(sum - empty) / MOVES;
+	return ret;
+}
+
+int bench_blocked(struct bench *b)
+{
+	double minor, wait, copy;
+	int ret;
+
+	pin_to(0);
+	ret = minor_fault(&minor);
+	ret = ret ?: wait_of_reader(b, 64 * KIB, true, &wait, &copy);
+	if (ret)
+		return bench_lacks(b, "waits for a move of 64K", ret);
+	bench_add(b, "blocked", 64 * KIB, "ns max", wait, "tmpfs minor fault",
+		  minor, 3);
+	ret = wait_of_reader(b, 2 * MIB, false, &wait, &copy);
+	if (ret)
+		return bench_lacks(b, "waits for a read-only 2M", ret);
+	bench_add(b, "blocked-readonly", 2 * MIB, "ns max", wait, COPY, copy,
+		  0.05);
+	ret = wait_of_reader(b, 2 * MIB, true, &wait, &copy);
+	if (ret)
+		return bench_lacks(b, "waits for a writable 2M", ret);
+	bench_add(b, "blocked-writable", 2 * MIB, "ns max", wait, COPY, copy,
+		  1.1);
+	return 0;
+}
