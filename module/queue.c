@@ -212,8 +212,10 @@ static int submit_one(struct kvl_queue *q, const struct kvlift_req *u)
 	    u->op > KVLIFT_OP_ACQUIRE || u->prio > KVLIFT_PRIO_LOW ||
 	    !u->count || u->count > KVLIFT_REQ_MAX_BLOCKS ||
 	    u->first > U64_MAX - u->count ||
-	    !u->lease_ms != (u->op != KVLIFT_OP_ACQUIRE) ||
 	    u->lease_ms > KVLIFT_LEASE_MAX_MS)
+		return -EINVAL;
+	/* A lease has a length, nothing else has one. */
+	if (u->op == KVLIFT_OP_ACQUIRE ? !u->lease_ms : u->lease_ms)
 		return -EINVAL;
 	if (u->tier && u->tier != KVLIFT_TIER_DRAM &&
 	    u->tier != KVLIFT_TIER_CXL)
