@@ -358,6 +358,38 @@ int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
 	return kvl_move_block(r, index, b, dst, why);
 }
 
+int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       enum kvl_why why)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 src = kvl_block_home(b), dst = b->shadow;
+	u64 start = ktime_get_ns();
+	int err = -ENOENT;
+
+	if (!kvl_addr_is_memory(src) || !dst ||
+	    test_bit(KVL_B_DIRTY, &b->flags) ||
+	    READ_ONCE(kvl_addr_member(pool, dst)->dead))
+		goto unlock;
+	err = kvl_block_quiesce(r, index, b, false);
+	if (err) {
+		kvl_count(pool, KVL_C_REFUSED_PINNED);
+		goto unlock;
+	}
+	if (test_bit(KVL_B_DIRTY, &b->flags)) {
+		kvl_block_unquiesce(r, b);
+		err = -ENOENT;
+		goto unlock;
+	}
+	commit(r, index, b, dst);
+	kvl_count(pool, KVL_C_DEMOTE_NOIO);
+	count(pool, src, dst, ktime_get_ns() - start);
+	trace_kvlift_move(pool->id, r->id, index, src, dst, why, 0,
+			  ktime_get_ns() - start, 0, 0);
+unlock:
+	kvl_block_unlock(b);
+	return err;
+}
+
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n)
 {
 	wait_event(pool->move_wait, atomic_read(&pool->moves) < n);

@@ -31,6 +31,14 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 int kvl_move_demote(struct kvl_region *r, u64 index, struct kvl_block *b,
 		    enum kvl_why why);
 
+/*
+ * To the shadow, if that is still good: no copy, no I/O, no wait, no
+ * allocation. Needs the block's lock and gives it up. 0, -EBUSY when somebody
+ * holds the block, -ENOENT when it has no good shadow.
+ */
+int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       enum kvl_why why);
+
 /* Waits until fewer than @n moves are in flight. */
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n);
 

@@ -19,17 +19,20 @@ typedef __u32 u32;
  * struct kvl_mount_opts - what a mount asks for besides its members
  * @block_size:	bytes, 0 when not given
  * @low, @high:	watermarks of free slots in percent of a memory tier
+ * @floor:	percent of a DRAM budget that pressure does not take
  * @hard:	the mount fails when a budget cannot be had in full
  */
 struct kvl_mount_opts {
 	u32 block_size;
 	u32 low;
 	u32 high;
+	u32 floor;
 	bool hard;
 };
 
 #define KVL_LOW_DEFAULT		3
 #define KVL_HIGH_DEFAULT	6
+#define KVL_FLOOR_DEFAULT	25
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option

@@ -15,6 +15,7 @@
 #include <linux/wait.h>
 
 #include "options.h"
+#include "pressure.h"
 #include "stats.h"
 #include "tier.h"
 
@@ -38,6 +39,7 @@ struct kvl_policy;
  * @next_id:	region ids and inode numbers, never reused
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
+ * @pressure:	what gives memory back when the kernel needs it
  * @wq:		reclaim, prefetch and acquisition
  * @io_wq:	completions; never waits for a slot or for @wq
  */
@@ -69,6 +71,8 @@ struct kvl_pool {
 	wait_queue_head_t move_wait;
 	bool stopping;
 
+	struct kvl_pressure pressure;
+
 	struct workqueue_struct *wq;
 	struct workqueue_struct *io_wq;
 	mempool_t *move_mempool;
@@ -97,6 +101,7 @@ static inline bool kvl_pool_has_tier(struct kvl_pool *pool, unsigned int id)
 
 /* tier.c: charges and waiting for slots */
 int kvl_pool_charge(struct kvl_pool *pool, u64 blocks);
+u64 kvl_pool_reserve(struct kvl_pool *pool, u64 blocks);
 void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks);
 void kvl_pool_slot_freed(struct kvl_pool *pool);
 int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq);

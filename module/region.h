@@ -68,6 +68,7 @@ enum kvl_why {
 	KVL_WHY_RECLAIM,
 	KVL_WHY_HINT,
 	KVL_WHY_RESIZE,
+	KVL_WHY_PRESSURE,
 };
 
 static inline struct kvl_region *kvl_region(struct inode *inode)

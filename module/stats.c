@@ -40,6 +40,9 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_PREFETCHED] = "prefetched",
 	[KVL_C_PREFETCH_DROPPED] = "prefetch_dropped",
 	[KVL_C_SHADOW_DROPPED] = "shadow_dropped",
+	[KVL_C_SHRUNK] = "shrunk",
+	[KVL_C_OOM_FREED] = "oom_freed",
+	[KVL_C_GROWN_BACK] = "grown_back",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -206,6 +209,7 @@ static ssize_t name##_show(struct kobject *kobj,			\
 static struct kobj_attribute member_##name = __ATTR_RO(name)
 
 MEMBER_ATTR(asked, "%llu", READ_ONCE(m->asked));
+MEMBER_ATTR(target, "%llu", kvl_member_target(m));
 MEMBER_ATTR(got, "%llu", READ_ONCE(m->got));
 MEMBER_ATTR(free, "%llu", READ_ONCE(m->nfree));
 MEMBER_ATTR(lost, "%llu", READ_ONCE(m->nlost));
@@ -233,7 +237,7 @@ static struct attribute *member_attrs[] = {
 	&member_asked.attr,   &member_got.attr,	    &member_free.attr,
 	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
 	&member_name.attr,    &member_used.attr,    &member_filling.attr,
-	NULL,
+	&member_target.attr,  NULL,
 };
 ATTRIBUTE_GROUPS(member);
 

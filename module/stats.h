@@ -36,6 +36,9 @@ enum kvl_counter {
 	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */
 	KVL_C_PREFETCH_DROPPED,	/* requests given up: no slot in time */
 	KVL_C_SHADOW_DROPPED,	/* shadows given up for space */
+	KVL_C_SHRUNK,		/* slots given back because of pressure */
+	KVL_C_OOM_FREED,	/* of these, when the kernel had run out */
+	KVL_C_GROWN_BACK,	/* slots taken back when there was memory again */
 	KVL_NR_COUNTERS,
 };
 

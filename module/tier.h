@@ -93,6 +93,8 @@ struct kvl_tier_ops {
 /**
  * struct kvl_member - a node or a device
  * @asked:	budget in slots
+ * @cut:	by how many of them less the member makes do, because the kernel
+ *		needs the memory (pressure.c)
  * @got:	slots there are, free or not
  * @nfree:	free ones
  * @nlost:	slots out of use: pinned by somebody else, or failed
@@ -110,6 +112,7 @@ struct kvl_member {
 	char name[64];
 	spinlock_t lock;	/* counters, and the free slots */
 	u64 asked;
+	u64 cut;
 	u64 got;
 	u64 nfree;
 	u64 nlost;
@@ -180,6 +183,14 @@ static inline unsigned int kvl_addr_tier(u64 addr)
 	return kvlift_loc_tier(addr);
 }
 
+/* Slots the member is to have just now. */
+static inline u64 kvl_member_target(const struct kvl_member *m)
+{
+	u64 asked = READ_ONCE(m->asked), cut = READ_ONCE(m->cut);
+
+	return asked > cut ? asked - cut : 0;
+}
+
 bool kvl_member_usable(struct kvl_member *m);
 struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
 bool kvl_addr_is_memory(u64 addr);
@@ -209,6 +220,10 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 				  unsigned int tier, int node, u64 bytes);
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 int kvl_mem_wait_filled(struct kvl_member *m);
+u64 kvl_mem_release(struct kvl_member *m);
+void kvl_mem_regrow(struct kvl_member *m, u64 slots);
+u64 kvl_mem_shortage(int node);
+u64 kvl_mem_plenty(int node);
 
 /* tier_bdev.c */
 struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
