@@ -368,7 +368,8 @@ int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 
 	if (!kvl_addr_is_memory(src) || !dst ||
 	    test_bit(KVL_B_DIRTY, &b->flags) ||
-	    READ_ONCE(kvl_addr_member(pool, dst)->dead))
+	    READ_ONCE(kvl_addr_member(pool, dst)->dead) ||
+	    READ_ONCE(kvl_addr_member(pool, dst)->draining))
 		goto unlock;
 	err = kvl_block_quiesce(r, index, b, false);
 	if (err) {

@@ -40,6 +40,7 @@ struct kvl_policy;
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
  * @pressure:	what gives memory back when the kernel needs it
+ * @drain:	empties members that are to be drained
  * @wq:		reclaim, prefetch and acquisition
  * @io_wq:	completions; never waits for a slot or for @wq
  */
@@ -72,6 +73,7 @@ struct kvl_pool {
 	bool stopping;
 
 	struct kvl_pressure pressure;
+	struct delayed_work drain;
 
 	struct workqueue_struct *wq;
 	struct workqueue_struct *io_wq;

@@ -217,6 +217,7 @@ MEMBER_ATTR(shadows, "%lld", (s64)atomic64_read(&m->nshadow));
 MEMBER_ATTR(node, "%d", m->node);
 MEMBER_ATTR(name, "%s", m->name);
 MEMBER_ATTR(filling, "%d", READ_ONCE(m->filling));
+MEMBER_ATTR(draining, "%d", READ_ONCE(m->draining));
 
 static ssize_t member_used_show(struct kobject *kobj,
 				struct kobj_attribute *attr, char *buf)
@@ -237,7 +238,7 @@ static struct attribute *member_attrs[] = {
 	&member_asked.attr,   &member_got.attr,	    &member_free.attr,
 	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
 	&member_name.attr,    &member_used.attr,    &member_filling.attr,
-	&member_target.attr,  NULL,
+	&member_target.attr,  &member_draining.attr, NULL,
 };
 ATTRIBUTE_GROUPS(member);
 

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "domain.h"
+#include "drain.h"
 #include "inode.h"
 #include "move.h"
 #include "msg.h"
@@ -200,6 +201,7 @@ static struct kvl_pool *pool_create(void)
 	INIT_LIST_HEAD(&pool->prefetch_list);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
 	kvl_pressure_prepare(pool);
+	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	pool->policy = &kvl_policy_default;
 	generate_random_uuid(pool->uuid.b);
 	atomic_inc(&kvl_objects.pools);
@@ -650,6 +652,7 @@ static void kill_sb(struct super_block *sb)
 		WRITE_ONCE(pool->stopping, true);
 		wake_up_all(&pool->slot_wait);
 		kvl_pressure_stop(pool);
+		cancel_delayed_work_sync(&pool->drain);
 		if (pool->wq)
 			kvl_prefetch_stop(pool);
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)

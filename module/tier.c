@@ -82,7 +82,8 @@ u64 kvl_tier_surplus(struct kvl_tier *t)
 
 		u64 got = READ_ONCE(m->got), target = kvl_member_target(m);
 
-		if (got > target)
+		/* What is drained leaves by another way. */
+		if (got > target && !READ_ONCE(m->draining))
 			sum += got - target;
 	}
 	return sum;
@@ -107,10 +108,10 @@ struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
 	return m->ops->folio(m, kvlift_loc_slot(addr));
 }
 
-/* False while a device is gone, or rests after a write error. */
+/* False while a device is gone, drained, or rests after a write error. */
 bool kvl_member_usable(struct kvl_member *m)
 {
-	return !READ_ONCE(m->dead) &&
+	return !READ_ONCE(m->dead) && !READ_ONCE(m->draining) &&
 	       !time_before64(get_jiffies_64(), READ_ONCE(m->rest_until));
 }
 
@@ -280,10 +281,17 @@ void kvl_pool_slot_freed(struct kvl_pool *pool)
 
 static bool tier_stuck(struct kvl_tier *t)
 {
+	bool any = false;
 	unsigned int i;
 
 	if (atomic64_read(&t->nfree))
 		return false;
+	/* What has been drained has nothing to wait for. */
+	for (i = 0; i < t->nr_members; i++)
+		any |= READ_ONCE(t->members[i]->got) ||
+		       READ_ONCE(t->members[i]->filling);
+	if (!any)
+		return true;
 	if (kvl_tier_below(t->pool, t->id)) {
 		u64 since = READ_ONCE(t->stalled_since);
 

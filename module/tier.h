@@ -101,6 +101,7 @@ struct kvl_tier_ops {
  * @nshadow:	slots that hold a shadow
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
+ * @draining:	nothing new goes there, what is there moves away (drain.c)
  * @rest_until:	nor before this (jiffies), after a write error
  * @write_errors: in a row
  */
@@ -119,6 +120,7 @@ struct kvl_member {
 	atomic64_t nshadow;
 	bool filling;
 	bool dead;
+	bool draining;
 	u64 rest_until;
 	unsigned int write_errors;
 	struct kobject kobj;
@@ -188,7 +190,7 @@ static inline u64 kvl_member_target(const struct kvl_member *m)
 {
 	u64 asked = READ_ONCE(m->asked), cut = READ_ONCE(m->cut);
 
-	return asked > cut ? asked - cut : 0;
+	return asked > cut && !READ_ONCE(m->draining) ? asked - cut : 0;
 }
 
 bool kvl_member_usable(struct kvl_member *m);

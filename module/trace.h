@@ -18,7 +18,8 @@
 #define kvl_show_why(w)							\
 	__print_symbolic(w, { 0, "fault" }, { 1, "read" }, { 2, "write" }, \
 			 { 3, "prefetch" }, { 4, "reclaim" },		\
-			 { 5, "hint" }, { 6, "resize" }, { 7, "pressure" })
+			 { 5, "hint" }, { 6, "resize" }, { 7, "pressure" }, \
+			 { 8, "drain" })
 
 #define kvl_show_shrink(w)						\
 	__print_symbolic(w, { 0, "shrinker" }, { 1, "oom" }, { 2, "grow" })
