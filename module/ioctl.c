@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "drain.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
@@ -66,6 +67,9 @@ static long member(struct kvl_pool *pool, void __user *arg)
 	memset(i.name, 0, sizeof(i.name));
 	spin_lock(&m->lock);
 	i.asked = m->asked;
+	i.target = kvl_member_target(m);
+	i.flags = (m->draining ? KVLIFT_MEMBER_DRAINING : 0) |
+		  (m->dead ? KVLIFT_MEMBER_DEAD : 0);
 	i.got = m->got;
 	i.free = m->nfree;
 	i.lost = m->nlost;
@@ -76,6 +80,35 @@ static long member(struct kvl_pool *pool, void __user *arg)
 	i.node = m->node;
 	strscpy(i.name, m->name, sizeof(i.name));
 	return copy_to_user(arg, &i, sizeof(i)) ? -EFAULT : 0;
+}
+
+static long drain(struct kvl_pool *pool, void __user *arg)
+{
+	struct kvlift_drain __user *out = arg;
+	struct kvlift_drain d;
+	struct kvl_member *m;
+	long err = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (copy_from_user(&d, arg, sizeof(d)))
+		return -EFAULT;
+	if (d.pad || d.remaining ||
+	    any_set(d.reserved, ARRAY_SIZE(d.reserved)) ||
+	    d.flags & ~(KVLIFT_DRAIN_START | KVLIFT_DRAIN_CANCEL) ||
+	    d.flags == (KVLIFT_DRAIN_START | KVLIFT_DRAIN_CANCEL))
+		return -EINVAL;
+	if (d.tier >= KVLIFT_NR_TIERS ||
+	    d.member >= pool->tiers[d.tier].nr_members)
+		return -ENXIO;
+	m = pool->tiers[d.tier].members[d.member];
+	if (d.flags & KVLIFT_DRAIN_START)
+		err = kvl_drain_start(pool, m);
+	else if (d.flags & KVLIFT_DRAIN_CANCEL)
+		kvl_drain_cancel(pool, m);
+	if (err)
+		return err;
+	return put_user(kvl_drain_remaining(m), &out->remaining);
 }
 
 static long region(struct kvl_region *r, void __user *arg)
@@ -236,6 +269,8 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return member(pool, p);
 	case KVLIFT_IOC_QUEUE:
 		return kvl_queue_open(file);
+	case KVLIFT_IOC_DRAIN:
+		return drain(pool, p);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return -ENOTTY;

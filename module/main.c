@@ -39,13 +39,18 @@ static int __init kvlift_init(void)
 	err = kvl_inode_init();
 	if (err)
 		goto exit_move;
-	err = kvl_super_register();
+	err = kvl_pressure_init();
 	if (err)
 		goto exit_inode;
+	err = kvl_super_register();
+	if (err)
+		goto exit_pressure;
 	if (kvl_param_unsafe_skip_dirty)
 		pr_warn("unsafe_skip_dirty is set: writes will be lost\n");
 	return 0;
 
+exit_pressure:
+	kvl_pressure_exit();
 exit_inode:
 	kvl_inode_exit();
 exit_move:
@@ -58,6 +63,7 @@ exit_stats:
 static void __exit kvlift_exit(void)
 {
 	kvl_super_unregister();
+	kvl_pressure_exit();
 	kvl_inode_exit();
 	kvl_move_exit();
 	kvl_stats_exit();

@@ -695,6 +695,33 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 	return err;
 }
 
+int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
+		       enum kvl_why why)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_move *m = NULL;
+	LIST_HEAD(ended);
+
+	if (kvl_addr_is_memory(kvl_block_home(b)) && b->shadow &&
+	    !test_bit(KVL_B_DIRTY, &b->flags) &&
+	    !test_bit(KVL_B_MOVING, &b->flags) &&
+	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->dead) &&
+	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->draining))
+		m = new_move(r, index, b, b->shadow, why, false);
+	if (!m) {
+		kvl_block_unlock(b);
+		return -ENOENT;
+	}
+	m->t_start = ktime_get_ns();
+	m->folio = src_slot(m)->folio;
+	m->proto = KVL_PROTO_DROP;
+	begin_drop(&m, &ended);
+	/* It was written after all. */
+	if (m)
+		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, &ended);
+	return kvl_moves_reap(pool, &ended) ? 0 : -EBUSY;
+}
+
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n)
 {
 	wait_event(pool->move_wait, atomic_read(&pool->moves) < n);

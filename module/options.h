@@ -20,6 +20,7 @@ typedef __u32 u32;
  * @block_size:	bytes, 0 when not given
  * @low, @high:	watermarks of free slots in percent of a memory tier
  * @writeback:	MiB per second written down ahead of need, 0 for none
+ * @floor:	percent of a DRAM budget that pressure does not take
  * @hard:	the mount fails when a budget cannot be had in full
  */
 struct kvl_mount_opts {
@@ -27,12 +28,14 @@ struct kvl_mount_opts {
 	u32 low;
 	u32 high;
 	u32 writeback;
+	u32 floor;
 	bool hard;
 };
 
 #define KVL_LOW_DEFAULT		3
 #define KVL_HIGH_DEFAULT	6
 #define KVL_WRITEBACK_DEFAULT	256
+#define KVL_FLOOR_DEFAULT	25
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option

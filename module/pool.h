@@ -15,6 +15,7 @@
 #include <linux/wait.h>
 
 #include "options.h"
+#include "pressure.h"
 #include "stats.h"
 #include "tier.h"
 
@@ -39,6 +40,8 @@ struct kvl_policy;
  * @next_id:	region ids and inode numbers, never reused
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
+ * @pressure:	what gives memory back when the kernel needs it
+ * @drain:	empties members that are to be drained
  * @wq:		reclaim, prefetch and acquisition
  * @done:	copies that have arrived, for @io_wq
  * @io_wq:	completions; never waits for a slot or for @wq
@@ -70,6 +73,9 @@ struct kvl_pool {
 	atomic_t moves;
 	wait_queue_head_t move_wait;
 	bool stopping;
+
+	struct kvl_pressure pressure;
+	struct delayed_work drain;
 
 	struct workqueue_struct *wq;
 	struct workqueue_struct *io_wq;
@@ -106,6 +112,7 @@ static inline bool kvl_pool_has_tier(struct kvl_pool *pool, unsigned int id)
 
 /* tier.c: charges and waiting for slots */
 int kvl_pool_charge(struct kvl_pool *pool, u64 blocks);
+u64 kvl_pool_reserve(struct kvl_pool *pool, u64 blocks);
 void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks);
 void kvl_pool_slot_freed(struct kvl_pool *pool);
 int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq);

@@ -71,6 +71,8 @@ enum kvl_why {
 	KVL_WHY_HINT,
 	KVL_WHY_RESIZE,
 	KVL_WHY_STORE,
+	KVL_WHY_PRESSURE,
+	KVL_WHY_DRAIN,
 };
 
 static inline struct kvl_region *kvl_region(struct inode *inode)

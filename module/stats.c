@@ -52,6 +52,9 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_MOVE_PROTECT] = "proto_protect",
 	[KVL_C_MOVE_STOP] = "proto_stop",
 	[KVL_C_MOVE_DROP] = "proto_drop",
+	[KVL_C_SHRUNK] = "shrunk",
+	[KVL_C_OOM_FREED] = "oom_freed",
+	[KVL_C_GROWN_BACK] = "grown_back",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -218,6 +221,7 @@ static ssize_t name##_show(struct kobject *kobj,			\
 static struct kobj_attribute member_##name = __ATTR_RO(name)
 
 MEMBER_ATTR(asked, "%llu", READ_ONCE(m->asked));
+MEMBER_ATTR(target, "%llu", kvl_member_target(m));
 MEMBER_ATTR(got, "%llu", READ_ONCE(m->got));
 MEMBER_ATTR(free, "%llu", READ_ONCE(m->nfree));
 MEMBER_ATTR(lost, "%llu", READ_ONCE(m->nlost));
@@ -225,6 +229,7 @@ MEMBER_ATTR(shadows, "%lld", (s64)atomic64_read(&m->nshadow));
 MEMBER_ATTR(node, "%d", m->node);
 MEMBER_ATTR(name, "%s", m->name);
 MEMBER_ATTR(filling, "%d", READ_ONCE(m->filling));
+MEMBER_ATTR(draining, "%d", READ_ONCE(m->draining));
 
 static ssize_t member_used_show(struct kobject *kobj,
 				struct kobj_attribute *attr, char *buf)
@@ -245,7 +250,7 @@ static struct attribute *member_attrs[] = {
 	&member_asked.attr,   &member_got.attr,	    &member_free.attr,
 	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
 	&member_name.attr,    &member_used.attr,    &member_filling.attr,
-	NULL,
+	&member_target.attr,  &member_draining.attr, NULL,
 };
 ATTRIBUTE_GROUPS(member);
 

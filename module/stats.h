@@ -48,6 +48,9 @@ enum kvl_counter {
 	KVL_C_MOVE_PROTECT,
 	KVL_C_MOVE_STOP,
 	KVL_C_MOVE_DROP,
+	KVL_C_SHRUNK,		/* slots given back because of pressure */
+	KVL_C_OOM_FREED,	/* of these, when the kernel had run out */
+	KVL_C_GROWN_BACK,	/* slots taken back when there was memory again */
 	KVL_NR_COUNTERS,
 };
 

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "domain.h"
+#include "drain.h"
 #include "inode.h"
 #include "move.h"
 #include "msg.h"
@@ -32,14 +33,14 @@ struct ctx {
 	kuid_t uid;
 	kgid_t gid;
 	umode_t mode;
-	bool has_uid, has_gid, has_mode, has_low, has_high, has_hard;
+	bool has_uid, has_gid, has_mode, has_low, has_high, has_floor, has_hard;
 	bool has_writeback;
 	unsigned int nr;
 	struct opt opts[MAX_OPTS];
 };
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH, P_WRITEBACK };
+	P_HIGH, P_FLOOR, P_WRITEBACK };
 
 static const struct fs_parameter_spec params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -53,6 +54,7 @@ static const struct fs_parameter_spec params[] = {
 	fsparam_u32("low", P_LOW),
 	fsparam_u32("high", P_HIGH),
 	fsparam_u32("writeback", P_WRITEBACK),
+	fsparam_u32("floor", P_FLOOR),
 	{}
 };
 
@@ -120,7 +122,7 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 		if (opt != -ENOPARAM)
 			return opt;
 		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high",
+			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor",
 			       param->key);
 	}
 	if (opt < 0)
@@ -169,6 +171,14 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 		ctx->o.high = result.uint_32;
 		ctx->has_high = true;
 		break;
+	case P_FLOOR:
+		if (result.uint_32 > 100)
+			return kvl_msg(fc, -EINVAL,
+				       "floor=%u: percent of the DRAM budget, at most 100",
+				       result.uint_32);
+		ctx->o.floor = result.uint_32;
+		ctx->has_floor = true;
+		break;
 	}
 	return 0;
 }
@@ -199,6 +209,8 @@ static struct kvl_pool *pool_create(void)
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
 	INIT_LIST_HEAD(&pool->store_list);
 	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
+	kvl_pressure_prepare(pool);
+	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	pool->policy = &kvl_policy_default;
 	generate_random_uuid(pool->uuid.b);
 	atomic_inc(&kvl_objects.pools);
@@ -418,6 +430,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	err = check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
+	if (!ctx->has_floor)
+		ctx->o.floor = KVL_FLOOR_DEFAULT;
 	if (!ctx->o.block_size)
 		ctx->o.block_size = default_block(ctx);
 	pool = pool_create();
@@ -441,6 +455,9 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err)
 		return err;
 	kvl_pool_resized(pool);
+	err = kvl_pressure_start(pool);
+	if (err)
+		return err;
 	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
 
 	inode = kvl_inode_new(&nop_mnt_idmap, sb, NULL,
@@ -534,10 +551,10 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 static s64 gain(const struct change *c)
 {
 	struct kvl_member *m = c->m;
-	s64 have = m->asked;
+	s64 have = kvl_member_target(m);
 
 	if (!m->filling)
-		have = min(m->asked, m->got - m->nlost);
+		have = min(have, (s64)(m->got - m->nlost));
 	return c->asked > m->asked ? (s64)c->asked - have :
 				     min((s64)c->asked, have) - have;
 }
@@ -551,7 +568,8 @@ static void resize(struct change *c, unsigned int nr)
 		u64 old = c[i].m->asked;
 
 		/* The same budget again: what was not to be had may be now. */
-		if (c[i].asked != old || c[i].m->got < old)
+		if (c[i].asked != old ||
+		    c[i].m->got < kvl_member_target(c[i].m))
 			c[i].m->ops->resize(c[i].m, c[i].asked);
 		c[i].asked = old;
 	}
@@ -599,6 +617,8 @@ static int reconfigure(struct fs_context *fc)
 			WRITE_ONCE(pool->opts.writeback, ctx->o.writeback);
 			kvl_store_start(pool);
 		}
+		if (ctx->has_floor)
+			WRITE_ONCE(pool->opts.floor, ctx->o.floor);
 		if (ctx->has_hard)
 			pool->opts.hard = true;
 		resize(c, nr);
@@ -650,6 +670,8 @@ static void kill_sb(struct super_block *sb)
 	if (pool) {
 		WRITE_ONCE(pool->stopping, true);
 		wake_up_all(&pool->slot_wait);
+		kvl_pressure_stop(pool);
+		cancel_delayed_work_sync(&pool->drain);
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);
 			kvl_store_stop(pool);
@@ -711,8 +733,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 			}
 		}
 	}
-	seq_printf(m, ",low=%u,high=%u,writeback=%u", pool->opts.low,
-		   pool->opts.high, pool->opts.writeback);
+	seq_printf(m, ",low=%u,high=%u,floor=%u,writeback=%u", pool->opts.low,
+		   pool->opts.high, pool->opts.floor, pool->opts.writeback);
 	if (pool->opts.hard)
 		seq_puts(m, ",hard");
 	return 0;

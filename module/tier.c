@@ -71,7 +71,7 @@ struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id)
 	return NULL;
 }
 
-/* Slots by which the members exceed their budgets. */
+/* Slots by which the members exceed what they are to have. */
 u64 kvl_tier_surplus(struct kvl_tier *t)
 {
 	u64 sum = 0;
@@ -80,8 +80,11 @@ u64 kvl_tier_surplus(struct kvl_tier *t)
 	for (i = 0; i < t->nr_members; i++) {
 		struct kvl_member *m = t->members[i];
 
-		if (READ_ONCE(m->got) > READ_ONCE(m->asked))
-			sum += READ_ONCE(m->got) - READ_ONCE(m->asked);
+		u64 got = READ_ONCE(m->got), target = kvl_member_target(m);
+
+		/* What is drained leaves by another way. */
+		if (got > target && !READ_ONCE(m->draining))
+			sum += got - target;
 	}
 	return sum;
 }
@@ -105,10 +108,10 @@ struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
 	return m->ops->folio(m, kvlift_loc_slot(addr));
 }
 
-/* False while a device is gone, or rests after a write error. */
+/* False while a device is gone, drained, or rests after a write error. */
 bool kvl_member_usable(struct kvl_member *m)
 {
-	return !READ_ONCE(m->dead) &&
+	return !READ_ONCE(m->dead) && !READ_ONCE(m->draining) &&
 	       !time_before64(get_jiffies_64(), READ_ONCE(m->rest_until));
 }
 
@@ -203,9 +206,10 @@ void kvl_pool_resized(struct kvl_pool *pool)
 				slots += m->got - m->nfree - m->nlost -
 					 atomic64_read(&m->nshadow);
 			else if (m->filling)
-				slots += m->asked;
+				slots += kvl_member_target(m);
 			else
-				slots += min(m->asked, m->got - m->nlost);
+				slots += min(kvl_member_target(m),
+					     m->got - m->nlost);
 			spin_unlock(&m->lock);
 		}
 		set_watermarks(t, slots);
@@ -220,19 +224,43 @@ void kvl_pool_resized(struct kvl_pool *pool)
 	spin_unlock(&pool->resize_lock);
 }
 
-/* Takes units of capacity, or none and -ENOSPC. */
-int kvl_pool_charge(struct kvl_pool *pool, u64 blocks)
+/* Takes @max units of capacity, or what there is but at least @min, or 0. */
+static u64 charge_upto(struct kvl_pool *pool, u64 min, u64 max)
 {
 	s64 used = atomic64_read(&pool->used);
 
-	/* Never too many for a moment: somebody else would fail for it. */
-	do {
-		if ((s64)blocks > atomic64_read(&pool->capacity) - used) {
-			kvl_count(pool, KVL_C_NOSPACE);
-			return -ENOSPC;
-		}
-	} while (!atomic64_try_cmpxchg(&pool->used, &used, used + blocks));
-	return 0;
+	for (;;) {
+		s64 left = atomic64_read(&pool->capacity) - used;
+		u64 n = min_t(s64, max, left);
+
+		/* Never too many for a moment: others would fail for it. */
+		if (left < (s64)min)
+			return 0;
+		if (!atomic64_try_cmpxchg(&pool->used, &used, used + n))
+			continue;
+		/* But for this: the capacity has just become smaller. */
+		if (atomic64_read(&pool->capacity) >= used + (s64)n)
+			return n;
+		used = atomic64_sub_return(n, &pool->used);
+	}
+}
+
+/* Takes units of capacity, or none and -ENOSPC. */
+int kvl_pool_charge(struct kvl_pool *pool, u64 blocks)
+{
+	if (charge_upto(pool, blocks, blocks))
+		return 0;
+	kvl_count(pool, KVL_C_NOSPACE);
+	return -ENOSPC;
+}
+
+/*
+ * Takes at most @blocks units, for somebody who makes the capacity smaller by
+ * as many before it gives them back. Returns how many.
+ */
+u64 kvl_pool_reserve(struct kvl_pool *pool, u64 blocks)
+{
+	return charge_upto(pool, 1, blocks);
 }
 
 void kvl_pool_uncharge(struct kvl_pool *pool, u64 blocks)
@@ -253,10 +281,17 @@ void kvl_pool_slot_freed(struct kvl_pool *pool)
 
 static bool tier_stuck(struct kvl_tier *t)
 {
+	bool any = false;
 	unsigned int i;
 
 	if (atomic64_read(&t->nfree))
 		return false;
+	/* What has been drained has nothing to wait for. */
+	for (i = 0; i < t->nr_members; i++)
+		any |= READ_ONCE(t->members[i]->got) ||
+		       READ_ONCE(t->members[i]->filling);
+	if (!any)
+		return true;
 	if (kvl_tier_below(t->pool, t->id)) {
 		u64 since = READ_ONCE(t->stalled_since);
 

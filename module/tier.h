@@ -93,12 +93,15 @@ struct kvl_tier_ops {
 /**
  * struct kvl_member - a node or a device
  * @asked:	budget in slots
+ * @cut:	by how many of them less the member makes do, because the kernel
+ *		needs the memory (pressure.c)
  * @got:	slots there are, free or not
  * @nfree:	free ones
  * @nlost:	slots out of use: pinned by somebody else, or failed
  * @nshadow:	slots that hold a shadow
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
+ * @draining:	nothing new goes there, what is there moves away (drain.c)
  * @rest_until:	nor before this (jiffies), after a write error
  * @write_errors: in a row
  */
@@ -110,12 +113,14 @@ struct kvl_member {
 	char name[64];
 	spinlock_t lock;	/* counters, and the free slots */
 	u64 asked;
+	u64 cut;
 	u64 got;
 	u64 nfree;
 	u64 nlost;
 	atomic64_t nshadow;
 	bool filling;
 	bool dead;
+	bool draining;
 	u64 rest_until;
 	unsigned int write_errors;
 	struct kobject kobj;
@@ -182,6 +187,14 @@ static inline unsigned int kvl_addr_tier(u64 addr)
 	return kvlift_loc_tier(addr);
 }
 
+/* Slots the member is to have just now. */
+static inline u64 kvl_member_target(const struct kvl_member *m)
+{
+	u64 asked = READ_ONCE(m->asked), cut = READ_ONCE(m->cut);
+
+	return asked > cut && !READ_ONCE(m->draining) ? asked - cut : 0;
+}
+
 bool kvl_member_usable(struct kvl_member *m);
 struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
 bool kvl_addr_is_memory(u64 addr);
@@ -212,6 +225,10 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 int kvl_mem_wait_filled(struct kvl_member *m);
+u64 kvl_mem_release(struct kvl_member *m);
+void kvl_mem_regrow(struct kvl_member *m, u64 slots);
+u64 kvl_mem_shortage(int node);
+u64 kvl_mem_plenty(int node);
 
 /* tier_bdev.c */
 struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,

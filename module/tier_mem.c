@@ -35,7 +35,8 @@
  * @free:	frozen folios
  * @empty:	slot numbers without a folio
  * @lost:	folios somebody else still holds
- * @fill:	acquires or gives back until got == asked
+ * @fill:	acquires or gives back until @m has what it is to have
+ * @regrow:	what is being acquired is what pressure had taken
  * @filled:	completed when @fill has done what it can
  * @recheck:	looks at @lost again
  */
@@ -50,6 +51,7 @@ struct kvl_mem {
 	struct list_head lost;
 	struct work_struct fill;
 	struct completion filled;
+	bool regrow;
 	struct delayed_work recheck;
 };
 
@@ -103,7 +105,7 @@ static void mem_free(struct kvl_member *m, u32 id)
 	spin_lock(&m->lock);
 	list_add(&s->lru, &mem->free);
 	m->nfree++;
-	surplus = m->got > m->asked;
+	surplus = m->got > kvl_member_target(m);
 	spin_unlock(&m->lock);
 	atomic64_inc(&m->tier->nfree);
 	if (surplus)
@@ -213,6 +215,12 @@ static u64 node_reserve(int node)
 	return max(2 * pages, (16UL << 20) >> PAGE_SHIFT);
 }
 
+/* Pages that a pool leaves to the machine. */
+static long machine_reserve(void)
+{
+	return max(totalram_pages() / 16, (32UL << 20) >> PAGE_SHIFT);
+}
+
 /*
  * A pool must not eat the memory that the machine itself runs on. A node
  * without a CPU has no such duty, but below the watermarks whoever is bound
@@ -220,11 +228,31 @@ static u64 node_reserve(int node)
  */
 static bool may_take(int node)
 {
-	u64 keep = max(totalram_pages() / 16, (32UL << 20) >> PAGE_SHIFT);
-
 	if (node_state(node, N_CPU))
-		return si_mem_available() > (long)keep;
+		return si_mem_available() > machine_reserve();
 	return available_pages(node) > node_reserve(node);
+}
+
+/*
+ * Pages that @node lacks, 0 when it is not short of memory. What the page
+ * cache could give up counts as there: a machine whose memory is full of it
+ * is not short. The limits are half of those up to which a pool grows.
+ */
+u64 kvl_mem_shortage(int node)
+{
+	long machine = machine_reserve() / 2 - si_mem_available();
+	long here = node_reserve(node) / 2 - available_pages(node);
+
+	return max3(machine, here, 0L);
+}
+
+/* Pages a pool can take back on @node without anybody being short of them. */
+u64 kvl_mem_plenty(int node)
+{
+	long machine = si_mem_available() - machine_reserve();
+	long here = available_pages(node) - 2 * node_reserve(node);
+
+	return max(min(machine, here), 0L);
 }
 
 /* A slot number to put a folio in. NULL: no memory, or no number left. */
@@ -283,6 +311,7 @@ static bool grow_by_one(struct kvl_mem *mem)
 	struct kvl_member *m = &mem->m;
 	struct folio *folio;
 	struct kvl_slot *s;
+	bool taken;
 
 	if (!may_take(m->node))
 		return false;
@@ -291,7 +320,9 @@ static bool grow_by_one(struct kvl_mem *mem)
 		return false;
 	folio = alloc_frozen(mem);
 	spin_lock(&m->lock);
-	if (folio) {
+	/* The target may have become smaller. */
+	taken = folio && m->got < kvl_member_target(m);
+	if (taken) {
 		s->folio = folio;
 		list_add_tail(&s->lru, &mem->free);
 		m->nfree++;
@@ -300,12 +331,17 @@ static bool grow_by_one(struct kvl_mem *mem)
 		list_add(&s->lru, &mem->empty);
 	}
 	spin_unlock(&m->lock);
-	if (!folio)
-		return false;
-	atomic64_inc(&m->tier->nfree);
-	atomic64_inc(&kvl_objects.slots);
-	kvl_pool_slot_freed(mem->pool);
-	return true;
+	if (taken) {
+		atomic64_inc(&m->tier->nfree);
+		atomic64_inc(&kvl_objects.slots);
+		if (mem->regrow)
+			kvl_count(mem->pool, KVL_C_GROWN_BACK);
+		kvl_pool_slot_freed(mem->pool);
+	} else if (folio) {
+		folio_ref_unfreeze(folio, 1);
+		folio_put(folio);
+	}
+	return taken;
 }
 
 static void release_folio(struct folio *folio)
@@ -315,8 +351,8 @@ static void release_folio(struct folio *folio)
 	atomic64_dec(&kvl_objects.slots);
 }
 
-/* Gives one free slot back to the kernel. */
-static bool shrink_by_one(struct kvl_mem *mem)
+/* Gives a free slot back to the kernel, if there are more than @keep. */
+static bool shrink_by_one(struct kvl_mem *mem, u64 keep)
 {
 	struct kvl_member *m = &mem->m;
 	struct folio *folio = NULL;
@@ -324,7 +360,7 @@ static bool shrink_by_one(struct kvl_mem *mem)
 
 	spin_lock(&m->lock);
 	s = list_first_entry_or_null(&mem->free, struct kvl_slot, lru);
-	if (s) {
+	if (s && m->got > keep) {
 		folio = s->folio;
 		s->folio = NULL;
 		list_move(&s->lru, &mem->empty);
@@ -340,26 +376,57 @@ static bool shrink_by_one(struct kvl_mem *mem)
 	return true;
 }
 
+/*
+ * Gives free slots back to the kernel until the member has no more than it is
+ * to have. Never sleeps. Returns how many.
+ */
+u64 kvl_mem_release(struct kvl_member *m)
+{
+	struct kvl_mem *mem = to_mem(m);
+	u64 n = 0;
+
+	while (shrink_by_one(mem, kvl_member_target(m)))
+		n++;
+	if (n && READ_ONCE(m->cut))
+		kvl_pressure_released(mem->pool, n);
+	return n;
+}
+
+/* Ends a run of fill(). True when the member has less than it is to have. */
+static bool filled(struct kvl_mem *mem)
+{
+	struct kvl_member *m = &mem->m;
+	bool less;
+
+	spin_lock(&m->lock);
+	m->filling = false;
+	/* What cannot be had back now is asked for again later. */
+	if (mem->regrow && m->got < kvl_member_target(m)) {
+		m->cut = m->asked - m->got;
+		kvl_pressure_rest(mem->pool);
+	}
+	mem->regrow = false;
+	less = m->got < kvl_member_target(m);
+	spin_unlock(&m->lock);
+	kvl_pool_resized(mem->pool);
+	return less;
+}
+
 static void fill(struct work_struct *work)
 {
 	struct kvl_mem *mem = container_of(work, struct kvl_mem, fill);
 	struct kvl_member *m = &mem->m;
 
 	while (!READ_ONCE(mem->pool->stopping)) {
-		u64 got = READ_ONCE(m->got), asked = READ_ONCE(m->asked);
+		u64 got = READ_ONCE(m->got), target = kvl_member_target(m);
 
-		if (got == asked)
+		if (got == target)
 			break;
-		if (got < asked ? !grow_by_one(mem) : !shrink_by_one(mem))
+		if (got < target ? !grow_by_one(mem) : !kvl_mem_release(m))
 			break;
 		cond_resched();
 	}
-	spin_lock(&m->lock);
-	m->filling = false;
-	spin_unlock(&m->lock);
-	kvl_pool_resized(mem->pool);
-	if (READ_ONCE(m->got) < READ_ONCE(m->asked) &&
-	    !READ_ONCE(mem->pool->stopping))
+	if (filled(mem) && !READ_ONCE(mem->pool->stopping))
 		pr_warn_ratelimited("pool %u: %s got %llu of %llu slots: no more contiguous memory of %u KiB\n",
 				    mem->pool->id, m->name, m->got, m->asked,
 				    mem->pool->block_size >> 10);
@@ -392,9 +459,24 @@ static void mem_resize(struct kvl_member *m, u64 asked)
 	reinit_completion(&mem->filled);
 	spin_lock(&m->lock);
 	m->asked = asked;
+	m->cut = 0;
+	mem->regrow = false;
 	m->filling = asked > m->got;
 	spin_unlock(&m->lock);
 	kvl_pool_resized(mem->pool);
+	queue_work(mem->pool->wq, &mem->fill);
+}
+
+/* Takes back, in the background, @slots of those that pressure has taken. */
+void kvl_mem_regrow(struct kvl_member *m, u64 slots)
+{
+	struct kvl_mem *mem = to_mem(m);
+
+	spin_lock(&m->lock);
+	m->cut -= min(slots, m->cut);
+	/* What comes counts when it is there: it may not come. */
+	mem->regrow = true;
+	spin_unlock(&m->lock);
 	queue_work(mem->pool->wq, &mem->fill);
 }
 
@@ -403,7 +485,7 @@ int kvl_mem_wait_filled(struct kvl_member *m)
 {
 	if (wait_for_completion_killable(&to_mem(m)->filled))
 		return -EINTR;
-	return READ_ONCE(m->got) < READ_ONCE(m->asked);
+	return READ_ONCE(m->got) < kvl_member_target(m);
 }
 
 static void mem_destroy(struct kvl_member *m)
@@ -412,7 +494,7 @@ static void mem_destroy(struct kvl_member *m)
 	struct kvl_slot *s;
 	u32 i;
 
-	while (shrink_by_one(mem))
+	while (shrink_by_one(mem, 0))
 		cond_resched();
 	/* Whoever still holds these frees them. */
 	list_for_each_entry(s, &mem->lost, lru) {

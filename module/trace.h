@@ -18,11 +18,15 @@
 #define kvl_show_why(w)							\
 	__print_symbolic(w, { 0, "fault" }, { 1, "read" }, { 2, "write" }, \
 			 { 3, "prefetch" }, { 4, "reclaim" },		\
-			 { 5, "hint" }, { 6, "resize" }, { 7, "store" })
+			 { 5, "hint" }, { 6, "resize" }, { 7, "store" }, \
+			 { 8, "pressure" }, { 9, "drain" })
 
 #define kvl_show_proto(p)						\
 	__print_symbolic(p, { 0, "read" }, { 1, "open" }, { 2, "sample" }, \
 			 { 3, "protect" }, { 4, "stop" }, { 5, "drop" })
+
+#define kvl_show_shrink(w)						\
+	__print_symbolic(w, { 0, "shrinker" }, { 1, "oom" }, { 2, "grow" })
 
 /*
  * A page fault. @result: VM_FAULT_* of the handler; @waited: the handler
@@ -170,6 +174,36 @@ TRACE_EVENT(kvlift_error,
 		  __entry->pool, __entry->region, __entry->index,
 		  kvl_show_tier(kvlift_loc_tier(__entry->addr)),
 		  kvlift_loc_slot(__entry->addr), __entry->err)
+);
+
+/*
+ * A DRAM member is to have fewer slots, or more again, because of the
+ * kernel's memory: @target of @asked. @freed of them went back at once.
+ */
+TRACE_EVENT(kvlift_shrink,
+	TP_PROTO(u32 pool, int node, u32 why, u64 asked, u64 target,
+		 u64 freed),
+	TP_ARGS(pool, node, why, asked, target, freed),
+	TP_STRUCT__entry(
+		__field(u64, asked)
+		__field(u64, target)
+		__field(u64, freed)
+		__field(u32, pool)
+		__field(u32, why)
+		__field(int, node)
+	),
+	TP_fast_assign(
+		__entry->asked = asked;
+		__entry->target = target;
+		__entry->freed = freed;
+		__entry->pool = pool;
+		__entry->why = why;
+		__entry->node = node;
+	),
+	TP_printk("pool=%u node=%d why=%s asked=%llu target=%llu freed=%llu",
+		  __entry->pool, __entry->node,
+		  kvl_show_shrink(__entry->why), __entry->asked,
+		  __entry->target, __entry->freed)
 );
 
 #endif /* KVL_TRACE_H */

@@ -115,6 +115,22 @@ int kvlift_pool_member(const struct kvlift_pool *pool, unsigned int tier,
 		       unsigned int member, struct kvlift_member *info);
 
 /**
+ * kvlift_drain() - empty a member, so that a node or a device can be taken out
+ * @pool:	the handle
+ * @tier:	KVLIFT_TIER_*
+ * @member:	number within the tier, from 0
+ * @flags:	KVLIFT_DRAIN_START, KVLIFT_DRAIN_CANCEL, or 0 to ask only
+ *
+ * A drain goes on in the background and lasts until it is cancelled.
+ *
+ * Return: slots that are not empty yet, 0 when the member is; -EPERM: needs
+ * CAP_SYS_ADMIN; -ENOSPC: what is stored would not fit without the member;
+ * -ENXIO: no such tier or member; -ENODEV: the device is gone.
+ */
+int64_t kvlift_drain(const struct kvlift_pool *pool, unsigned int tier,
+		     unsigned int member, unsigned int flags);
+
+/**
  * kvlift_features() - KVLIFT_F_* bits of the module behind a pool
  * @pool:	the handle
  * @features:	out: the bits

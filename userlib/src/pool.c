@@ -90,6 +90,19 @@ int kvlift_pool_member(const struct kvlift_pool *pool, unsigned int tier,
 	return kvl_ioctl(pool->fd, KVLIFT_IOC_MEMBER, info);
 }
 
+int64_t kvlift_drain(const struct kvlift_pool *pool, unsigned int tier,
+		     unsigned int member, unsigned int flags)
+{
+	struct kvlift_drain d = {
+		.tier = tier,
+		.member = member,
+		.flags = flags,
+	};
+	int ret = kvl_ioctl(pool->fd, KVLIFT_IOC_DRAIN, &d);
+
+	return ret ? ret : (int64_t)d.remaining;
+}
+
 int kvlift_features(const struct kvlift_pool *pool, uint64_t *features)
 {
 	*features = pool->features;

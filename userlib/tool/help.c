@@ -13,6 +13,8 @@ const struct verb verbs[] = {
 	{ "status", "show pools: tiers, budgets, use, counters", run_status },
 	{ "where", "show which tier the blocks of a file are in", run_where },
 	{ "advise", "prefetch, demote or touch blocks of a file", run_advise },
+	{ "drain", "empty a node or a device, so that it can be taken out",
+	  run_drain },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "bench", "measure costs beside those of peers", run_bench },

@@ -213,6 +213,7 @@ void tier_sums(const struct pool_view *view,
 		s = &sums[m->tier];
 		s->exists = true;
 		s->asked += m->asked;
+		s->target += m->target;
 		s->got += m->got;
 		s->free += m->free;
 		s->used += m->used;

@@ -47,7 +47,7 @@ int read_text(const char *path, char *buf, unsigned int len);
 
 struct tier_sum {
 	bool exists;
-	uint64_t asked, got, free, used, shadows, lost;
+	uint64_t asked, target, got, free, used, shadows, lost;
 };
 
 void tier_sums(const struct pool_view *view,

@@ -24,6 +24,7 @@ static const struct {
 static void json_slots(struct json *j, const struct tier_sum *s, uint32_t block)
 {
 	json_u64(j, "asked", s->asked);
+	json_u64(j, "target", s->target);
 	json_u64(j, "got", s->got);
 	json_u64(j, "free", s->free);
 	json_u64(j, "used", s->used);
@@ -42,6 +43,7 @@ static void json_members(struct json *j, const struct pool_view *v,
 		const struct kvlift_member *m = &v->members[i];
 		struct tier_sum s = {
 			.asked = m->asked,
+			.target = m->target,
 			.got = m->got,
 			.free = m->free,
 			.used = m->used,
@@ -56,6 +58,7 @@ static void json_members(struct json *j, const struct pool_view *v,
 		json_str(j, "name", m->name);
 		json_i64(j, "node", m->node);
 		json_slots(j, &s, v->info.block_size);
+		json_bool(j, "draining", m->flags & KVLIFT_MEMBER_DRAINING);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -110,6 +113,11 @@ static void show_member(const struct kvlift_member *m, uint32_t block)
 	printf("%5.1f%% of %s", share * 100, size_text(m->got * block, got));
 	if (m->got != m->asked)
 		printf(" (asked %s)", size_text(m->asked * block, asked));
+	if (m->flags & KVLIFT_MEMBER_DRAINING)
+		printf(" (draining)");
+	else if (m->target != m->asked)
+		printf(" (%s given to the kernel)",
+		       size_text((m->asked - m->target) * block, asked));
 	printf("; slots: %llu used, %llu free", (unsigned long long)m->used,
 	       (unsigned long long)m->free);
 	if (m->shadows)

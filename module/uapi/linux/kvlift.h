@@ -134,9 +134,17 @@ struct kvlift_info {
  * @lost:	slots that wait for a foreign pin, or failed
  * @node:	NUMA node of a memory member, else -1
  * @name:	"node1" or the device's path, NUL-terminated
+ * @target:	slots the member is to have just now: @asked, or less while the
+ *		kernel needs the memory, or 0 while it is drained
+ * @flags:	out: KVLIFT_MEMBER_*
  *
  * ENXIO: no such tier or member.
  */
+/* The member is being drained, or has been. */
+#define KVLIFT_MEMBER_DRAINING	(1ULL << 0)
+/* The device is gone. */
+#define KVLIFT_MEMBER_DEAD	(1ULL << 1)
+
 struct kvlift_member {
 	__u32 tier;
 	__u32 member;
@@ -149,7 +157,9 @@ struct kvlift_member {
 	__s32 node;
 	__u32 pad;
 	char name[64];
-	__u64 reserved[4];
+	__u64 target;
+	__u64 flags;
+	__u64 reserved[2];
 };
 
 /**
@@ -362,6 +372,37 @@ struct kvlift_event {
 	__u64 ns;
 };
 
+/**
+ * struct kvlift_drain - empty a member (KVLIFT_IOC_DRAIN, 0.1)
+ * @tier:	in: KVLIFT_TIER_*
+ * @member:	in: number within the tier
+ * @flags:	in: KVLIFT_DRAIN_START, KVLIFT_DRAIN_CANCEL, or 0 to ask only
+ * @pad:	zero
+ * @remaining:	out: slots that are not empty yet; of a node, not given back
+ *		to the kernel yet. Zero on the way in
+ *
+ * A member that is drained takes no blocks, and those on it move, in the
+ * background, to other members of its tier, else down, else up; what is on a
+ * device goes to memory first. Of a node the memory goes back to the kernel,
+ * so that it can be taken offline. It stays so until the drain is cancelled or
+ * the pool unmounted; after a cancellation the budget is got again. Blocks
+ * that are pinned stay until they are not.
+ *
+ * EPERM: without CAP_SYS_ADMIN. ENXIO: no such tier or member. ENOSPC: what is
+ * stored would not fit without the member, or it is the pool's only memory;
+ * nothing has been moved. ENODEV: the device is gone.
+ */
+#define KVLIFT_DRAIN_START	(1u << 0)
+#define KVLIFT_DRAIN_CANCEL	(1u << 1)
+struct kvlift_drain {
+	__u32 tier;
+	__u32 member;
+	__u32 flags;
+	__u32 pad;
+	__u64 remaining;
+	__u64 reserved[2];
+};
+
 #define KVLIFT_IOC_MAGIC	0xBA
 #define KVLIFT_IOC_INFO		_IOR(KVLIFT_IOC_MAGIC, 0, struct kvlift_info)
 #define KVLIFT_IOC_MEMBER	_IOWR(KVLIFT_IOC_MAGIC, 1, struct kvlift_member)
@@ -377,6 +418,7 @@ struct kvlift_event {
  * file open (since 0.1).
  */
 #define KVLIFT_IOC_TABLE	_IO(KVLIFT_IOC_MAGIC, 7)
+#define KVLIFT_IOC_DRAIN	_IOWR(KVLIFT_IOC_MAGIC, 20, struct kvlift_drain)
 
 /* The descriptor must be open for writing. */
 #define KVLIFT_IOC_SEAL		_IOWR(KVLIFT_IOC_MAGIC, 8, struct kvlift_seal)
