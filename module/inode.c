@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "domain.h"
 #include "inode.h"
+#include "store.h"
 
 static const struct inode_operations dir_iops;
 static const struct inode_operations file_iops;
@@ -86,6 +87,7 @@ void kvl_inode_evict(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	if (S_ISREG(inode->i_mode)) {
+		kvl_store_forget(r);
 		kvl_region_free_blocks(r);
 		atomic_dec(&kvl_objects.regions);
 	}

@@ -44,6 +44,9 @@ struct kvl_policy;
  * @drain:	empties members that are to be drained
  * @wq:		reclaim, prefetch and acquisition
  * @done:	copies that have arrived, for @io_wq
+ * @store_list:	regions with complete blocks to be stored
+ * @store_credit: bytes that @store may write now
+ * @store_last:	when it last got some (jiffies)
  * @io_wq:	completions; never waits for a slot or for @wq
  */
 struct kvl_pool {
@@ -84,15 +87,17 @@ struct kvl_pool {
 	struct bio_set bios;
 	struct crypto_shash *crc;
 
-	spinlock_t prefetch_lock;	/* both lists and their lengths */
+	spinlock_t prefetch_lock;	/* the list and its length */
 	struct list_head prefetch_list;
 	unsigned int prefetch_queued;
 	atomic64_t prefetch_blocks;
 	u64 prefetch_ns;
 	struct work_struct prefetch;
 
+	spinlock_t store_lock;		/* the list and its regions' ranges */
 	struct list_head store_list;
-	unsigned int store_queued;
+	u64 store_credit;
+	u64 store_last;
 	struct delayed_work store;
 
 	struct kvl_counters __percpu *counters;

@@ -25,6 +25,7 @@ void kvl_region_init(struct kvl_region *r)
 	r->inl = NULL;
 	r->inl_size = 0;
 	r->sealed = false;
+	INIT_LIST_HEAD(&r->store);
 	r->has_table = false;
 }
 

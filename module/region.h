@@ -36,6 +36,8 @@ struct kvl_chunk {
  * @nr:		blocks by tier of their home
  * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
  * @sealed:	nothing may change any more; set under i_rwsem
+ * @store:	in the pool's list while complete blocks from @store_first to
+ *		@store_last may want storing
  * @table:	pages of the mapped location table, by page number
  * @xattrs:	list of struct kvl_xattr
  */
@@ -51,6 +53,10 @@ struct kvl_region {
 	void *inl;
 	u32 inl_size;
 	bool sealed;
+
+	struct list_head store;	/* the pool's store_lock */
+	u64 store_first;
+	u64 store_last;
 
 	spinlock_t table_lock;	/* words of mapped table pages */
 	bool has_table;

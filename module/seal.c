@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "move.h"
 #include "seal.h"
@@ -31,7 +32,9 @@ static u64 complete_run(struct kvl_region *r, u64 first, struct kvl_block **b,
 	unsigned int i;
 	u64 done = 0;
 
-	kvl_region_unmap(r, first, n);
+	/* Nothing that is mapped can have been stored to since it was sealed. */
+	if (!READ_ONCE(r->sealed))
+		kvl_region_unmap(r, first, n);
 	for (i = 0; i < n; i++) {
 		if (kvl_addr_is_memory(kvl_block_home(b[i])))
 			kvl_block_sample(r, first + i, b[i],
@@ -84,35 +87,49 @@ int kvl_seal_blocks(struct kvl_region *r, u64 first, u64 last, u64 *done)
 	}
 }
 
-/* Waits until nobody holds a locked block that was mapped for writing. */
+/*
+ * True when nobody but page tables and the slot holds a locked block. While it
+ * moves that cannot be told: a move may hold a folio that is not the block's
+ * any more.
+ */
+static bool unpinned(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_slot *s;
+
+	if (!kvl_addr_is_memory(kvl_block_home(b)))
+		return true;
+	s = kvl_mem_slot(kvl_region_pool(r), kvl_block_home(b));
+	if (test_bit(KVL_B_MOVING, &b->flags) ||
+	    folio_ref_count(s->folio) !=
+		    1 + s->pins + folio_mapcount(s->folio))
+		return false;
+	kvl_block_sample(r, index, b, s->folio);
+	return true;
+}
+
+/* Waits until no store to the block can come that has begun before. */
 static int wait_unpinned(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
-	unsigned int tries;
+	unsigned int tries = 0;
 
-	for (tries = 0; tries < PIN_TRIES; tries++) {
-		struct kvl_slot *s;
-		bool held;
-		int err;
+	for (;;) {
+		int err = kvl_block_lock_killable(b);
+		bool moves, good;
 
-		err = kvl_block_lock_killable(b);
 		if (err)
 			return err;
-		if (!kvl_addr_is_memory(kvl_block_home(b))) {
-			kvl_block_unlock(b);
-			return 0;
-		}
-		s = kvl_mem_slot(kvl_region_pool(r), kvl_block_home(b));
-		held = folio_ref_count(s->folio) !=
-		       1 + s->pins + folio_mapcount(s->folio) +
-			       test_bit(KVL_B_MOVING, &b->flags);
-		if (!held)
-			kvl_block_sample(r, index, b, s->folio);
+		good = unpinned(r, index, b);
+		moves = test_bit(KVL_B_MOVING, &b->flags);
 		kvl_block_unlock(b);
-		if (!held)
+		if (good)
 			return 0;
+		/* A move ends by itself. */
+		if (!moves && ++tries == PIN_TRIES)
+			return -EBUSY;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		usleep_range(500, 1000);
 	}
-	return -EBUSY;
 }
 
 /* Needs i_rwsem. -EBUSY while somebody can still write. */

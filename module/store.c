@@ -2,37 +2,36 @@
 /*
  * Writing down ahead of need: blocks that will not change get a copy on a
  * device while they stay in memory, so that leaving memory later costs no
- * I/O. First come those that were declared complete, in the order in which
- * they were; what is left of the rate goes to blocks at the cold end of the
- * memory tiers that nobody has touched for a while.
+ * I/O. First come those that were declared complete, region by region in the
+ * order in which that was done; what is left of the rate goes to blocks that
+ * nobody has touched for a while.
  *
  * A block that is written again makes its copy worthless: hence only what is
- * complete or idle, and never more than pool->opts.writeback per second.
+ * complete or idle, and never more than pool->opts.writeback per second. Some
+ * slots of the device stay free, or shadows would be given up for blocks that
+ * have to move and made again from then on.
+ *
+ * Lifetime: a region on pool->store_list is not held, so that a deleted file
+ * goes at once; kvl_store_forget() takes it off. Locks: store_lock, inside of
+ * it inode->i_lock.
  */
-#include <linux/slab.h>
+#include <linux/mm.h>
 
 #include "move.h"
 #include "store.h"
 
 #define TICK		(HZ / 10)
-#define MAX_QUEUED	1024
 
 /* Untouched for so long a block counts as idle. */
 #define IDLE		(10 * HZ)
 
-/* Slots looked at in a tier per tick. */
+/* Slots looked at in a member per tick, and records of a region at a time. */
 #define SCAN		1024
-
-struct request {
-	struct list_head list;
-	struct kvl_region *r;
-	u64 first;
-	u64 last;
-};
+#define LOOK		256
 
 static bool possible(struct kvl_pool *pool)
 {
-	return pool->opts.writeback &&
+	return READ_ONCE(pool->opts.writeback) &&
 	       kvl_pool_has_tier(pool, KVLIFT_TIER_NVME) &&
 	       !READ_ONCE(pool->stopping);
 }
@@ -43,153 +42,234 @@ void kvl_store_start(struct kvl_pool *pool)
 		queue_delayed_work(pool->wq, &pool->store, TICK);
 }
 
-/* A hint: with the queue full or no memory the blocks wait until idle. */
+static void want(struct kvl_region *r, u64 first, u64 last, bool next)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+
+	spin_lock(&pool->store_lock);
+	if (list_empty(&r->store)) {
+		r->store_first = first;
+		r->store_last = last;
+		if (next)
+			list_add(&r->store, &pool->store_list);
+		else
+			list_add_tail(&r->store, &pool->store_list);
+	} else {
+		/* What lies between is looked at, too; that is cheap. */
+		r->store_first = min(r->store_first, first);
+		r->store_last = max(r->store_last, last);
+	}
+	spin_unlock(&pool->store_lock);
+}
+
+/* Complete blocks among these are stored, when there is a device. */
 void kvl_store_queue(struct kvl_region *r, u64 first, u64 last)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	struct request *q;
 
-	if (!possible(pool))
+	if (!kvl_pool_has_tier(pool, KVLIFT_TIER_NVME))
 		return;
-	q = kmalloc(sizeof(*q), GFP_KERNEL);
-	if (!q)
-		return;
-	q->r = r;
-	q->first = first;
-	q->last = last;
-	spin_lock(&pool->prefetch_lock);
-	if (pool->store_queued < MAX_QUEUED) {
-		ihold(&r->inode);
-		list_add_tail(&q->list, &pool->store_list);
-		pool->store_queued++;
-		q = NULL;
-	}
-	spin_unlock(&pool->prefetch_lock);
-	kfree(q);
+	want(r, first, last, false);
 	kvl_store_start(pool);
 }
 
-static struct request *first_request(struct kvl_pool *pool)
+/* The region goes away. */
+void kvl_store_forget(struct kvl_region *r)
 {
-	struct request *q;
+	struct kvl_pool *pool = kvl_region_pool(r);
 
-	spin_lock(&pool->prefetch_lock);
-	q = list_first_entry_or_null(&pool->store_list, struct request, list);
-	spin_unlock(&pool->prefetch_lock);
-	return q;
+	spin_lock(&pool->store_lock);
+	list_del_init(&r->store);
+	spin_unlock(&pool->store_lock);
 }
 
-static void remove_request(struct kvl_pool *pool, struct request *q)
+/* The next region on the list, off it and held; NULL for none. */
+static struct kvl_region *take(struct kvl_pool *pool, u64 *first, u64 *last)
 {
-	spin_lock(&pool->prefetch_lock);
-	list_del(&q->list);
-	pool->store_queued--;
-	spin_unlock(&pool->prefetch_lock);
-	iput(&q->r->inode);
-	kfree(q);
+	struct kvl_region *r, *found = NULL;
+
+	spin_lock(&pool->store_lock);
+	list_for_each_entry(r, &pool->store_list, store) {
+		/* Who is going to forget it waits for the lock. */
+		if (!igrab(&r->inode))
+			continue;
+		*first = r->store_first;
+		*last = r->store_last;
+		list_del_init(&r->store);
+		found = r;
+		break;
+	}
+	spin_unlock(&pool->store_lock);
+	return found;
 }
 
-/* Only this worker takes requests off the list. */
-static void store_queued(struct kvl_pool *pool, struct kvl_batch *batch,
-			 unsigned int budget)
+/*
+ * Slots of the device that stay free: enough for those that leave memory, and
+ * for shadows that are given up together not to be made again at once.
+ */
+static bool has_room(struct kvl_pool *pool)
 {
-	struct request *q;
+	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_NVME];
+	u64 got = 0;
+	unsigned int i;
 
-	while (batch->added < budget && (q = first_request(pool))) {
-		struct kvl_block *b;
+	for (i = 0; i < t->nr_members; i++)
+		got += READ_ONCE(t->members[i]->got);
+	return atomic64_read(&t->nfree) >
+	       min_t(u64, got / 8, 4 * KVL_VICTIM_SHADOWS);
+}
 
-		while (batch->added < budget &&
-		       (b = kvl_region_next(q->r, &q->first, q->last))) {
-			kvl_batch_store(batch, q->r, q->first, b);
-			q->first++;
+static bool go_on(struct kvl_batch *batch, unsigned int budget)
+{
+	return batch->added < budget && has_room(batch->pool) &&
+	       !READ_ONCE(batch->pool->stopping);
+}
+
+static void store_complete(struct kvl_pool *pool, struct kvl_batch *batch,
+			   unsigned int budget)
+{
+	struct kvl_region *r;
+	u64 i, last;
+
+	while (go_on(batch, budget) && (r = take(pool, &i, &last))) {
+		unsigned int looked = 0;
+		bool more = true;
+
+		while (go_on(batch, budget)) {
+			struct kvl_block *b = kvl_region_next(r, &i, last);
+
+			if (!b) {
+				more = false;
+				break;
+			}
+			if (test_bit(KVL_B_COMPLETE, &b->flags) &&
+			    kvl_block_unstored(b))
+				kvl_batch_store(batch, r, i, b);
+			i++;
+			/* Locks are not held for long. */
+			if (!(++looked % LOOK))
+				kvl_batch_run(batch);
 			/* What moves for somebody must find room. */
 			if (!batch->n)
 				kvl_move_wait(pool, KVL_MAX_MOVES / 2);
 			cond_resched();
 		}
-		if (batch->added < budget) {
-			/* The last reference: its locks must not be held. */
-			kvl_batch_run(batch);
-			remove_request(pool, q);
-		}
+		kvl_batch_run(batch);
+		if (more)
+			want(r, i, last, true);
+		iput(&r->inode);
 	}
 }
 
-/* Idle blocks from the cold end; their regions are held. */
-static unsigned int find_idle(struct kvl_tier *t, struct kvl_victim *v,
-			      unsigned int nr)
+/* Who is held cannot be stored, and must not be asked every time. */
+static bool held(struct kvl_slot *s)
 {
-	unsigned int n = 0, looked = 0;
-	struct kvl_slot *s;
+	return folio_ref_count(s->folio) >
+	       1 + s->pins + folio_mapcount(s->folio);
+}
 
-	spin_lock(&t->lru_lock);
-	list_for_each_entry_reverse(s, &t->lru, lru) {
-		struct kvl_block *b;
+/* A slot of an idle block; then its region is held. Needs lru_lock. */
+static bool grab_idle(struct kvl_slot *s, struct kvl_victim *v)
+{
+	struct kvl_region *r = s->region;
+	struct kvl_block *b = r ? kvl_region_find(r, s->index) : NULL;
 
-		if (n == nr || looked++ == SCAN)
+	if (!b || !kvl_block_unstored(b) || held(s) ||
+	    (u32)jiffies - READ_ONCE(b->touched) < IDLE || !igrab(&r->inode))
+		return false;
+	v->region = r;
+	v->index = s->index;
+	v->addr = s->addr;
+	return true;
+}
+
+/*
+ * Goes round a member's slots and not along the LRU list, whose cold end is
+ * full of those that are stored.
+ */
+static unsigned int find_idle(struct kvl_member *m, struct kvl_victim *v,
+			      unsigned int nr, unsigned int *looked)
+{
+	struct kvl_tier *t = m->tier;
+	unsigned int n = 0;
+
+	for (; n < nr && *looked < SCAN; ++*looked) {
+		struct kvl_slot *s = kvl_mem_nth_slot(m, m->store_next);
+
+		if (!s) {
+			/* Once round is enough. */
+			m->store_next = 0;
+			*looked = SCAN;
 			break;
-		b = kvl_region_find(s->region, s->index);
-		if (!b || !kvl_block_unstored(b))
+		}
+		m->store_next++;
+		if (!READ_ONCE(s->region))
 			continue;
-		/* All that follow were touched later. */
-		if ((u32)jiffies - READ_ONCE(b->touched) < IDLE)
-			break;
-		if (!igrab(&s->region->inode))
-			continue;
-		v[n].region = s->region;
-		v[n].index = s->index;
-		v[n].addr = s->addr;
-		n++;
+		spin_lock(&t->lru_lock);
+		n += grab_idle(s, &v[n]);
+		spin_unlock(&t->lru_lock);
 	}
-	spin_unlock(&t->lru_lock);
 	return n;
 }
 
-static void store_idle(struct kvl_tier *t, struct kvl_batch *batch,
+static void store_idle(struct kvl_member *m, struct kvl_batch *batch,
 		       unsigned int budget)
 {
 	struct kvl_victim v[KVL_VICTIM_BATCH];
-	unsigned int n, i;
+	unsigned int looked = 0, n, i;
 
-	n = find_idle(t, v, min(budget, KVL_VICTIM_BATCH));
-	for (i = 0; i < n; i++) {
-		struct kvl_block *b = kvl_region_find(v[i].region, v[i].index);
+	while (looked < SCAN && go_on(batch, budget)) {
+		kvl_move_wait(batch->pool, KVL_MAX_MOVES / 2);
+		n = find_idle(m, v, min(budget - batch->added,
+					KVL_VICTIM_BATCH), &looked);
+		for (i = 0; i < n; i++) {
+			struct kvl_region *r = v[i].region;
+			struct kvl_block *b = kvl_region_find(r, v[i].index);
 
-		if (b)
-			kvl_batch_store(batch, v[i].region, v[i].index, b);
+			if (b)
+				kvl_batch_store(batch, r, v[i].index, b);
+		}
+		kvl_batch_run(batch);
+		for (i = 0; i < n; i++)
+			iput(&v[i].region->inode);
+		cond_resched();
 	}
-	kvl_batch_run(batch);
-	for (i = 0; i < n; i++)
-		iput(&v[i].region->inode);
+}
+
+/* Bytes that may be stored now; at most a quarter of a second's worth. */
+static void earn(struct kvl_pool *pool)
+{
+	u64 rate = (u64)READ_ONCE(pool->opts.writeback) << 20;
+	u64 now = get_jiffies_64();
+	u64 since = min_t(u64, now - pool->store_last, HZ);
+
+	pool->store_last = now;
+	pool->store_credit = min(pool->store_credit + rate * since / HZ,
+				 rate / 4 + pool->block_size);
 }
 
 void kvl_store_work(struct work_struct *work)
 {
 	struct kvl_pool *pool = container_of(to_delayed_work(work),
 					     struct kvl_pool, store);
-	u64 per_tick = ((u64)READ_ONCE(pool->opts.writeback) << 20) * TICK / HZ;
-	unsigned int budget = max(per_tick >> pool->block_shift, 1ULL);
 	struct kvl_batch batch;
-	unsigned int id;
+	unsigned int budget, id, i;
 
 	if (!possible(pool))
 		return;
+	earn(pool);
+	budget = min_t(u64, pool->store_credit >> pool->block_shift, INT_MAX);
 	kvl_batch_init(&batch, pool);
-	store_queued(pool, &batch, budget);
-	kvl_batch_run(&batch);
+	store_complete(pool, &batch, budget);
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
-		if (batch.added < budget)
-			store_idle(&pool->tiers[id], &batch,
-				   budget - batch.added);
+		for (i = 0; i < pool->tiers[id].nr_members; i++)
+			store_idle(pool->tiers[id].members[i], &batch, budget);
+	pool->store_credit -= (u64)batch.added << pool->block_shift;
 	queue_delayed_work(pool->wq, &pool->store, TICK);
 }
 
-/* Drops what is queued; nobody adds any more. */
+/* Nobody asks for anything any more. */
 void kvl_store_stop(struct kvl_pool *pool)
 {
-	struct request *q;
-
 	cancel_delayed_work_sync(&pool->store);
-	while ((q = first_request(pool)))
-		remove_request(pool, q);
 }

@@ -207,6 +207,7 @@ static struct kvl_pool *pool_create(void)
 	spin_lock_init(&pool->prefetch_lock);
 	INIT_LIST_HEAD(&pool->prefetch_list);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
+	spin_lock_init(&pool->store_lock);
 	INIT_LIST_HEAD(&pool->store_list);
 	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
 	kvl_pressure_prepare(pool);

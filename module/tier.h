@@ -104,6 +104,7 @@ struct kvl_tier_ops {
  * @draining:	nothing new goes there, what is there moves away (drain.c)
  * @rest_until:	nor before this (jiffies), after a write error
  * @write_errors: in a row
+ * @store_next:	slot at which the search for idle blocks goes on
  */
 struct kvl_member {
 	struct kvl_tier *tier;
@@ -123,6 +124,7 @@ struct kvl_member {
 	bool draining;
 	u64 rest_until;
 	unsigned int write_errors;
+	u32 store_next;
 	struct kobject kobj;
 	struct completion kobj_gone;
 };
@@ -223,6 +225,7 @@ void kvl_pool_resized(struct kvl_pool *pool);
 struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 				  unsigned int tier, int node, u64 bytes);
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
+struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 int kvl_mem_wait_filled(struct kvl_member *m);
 u64 kvl_mem_release(struct kvl_member *m);

@@ -71,6 +71,15 @@ struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr)
 		    kvlift_loc_slot(addr));
 }
 
+/* Slot number @n, in use or not; NULL: there are not that many. */
+struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n)
+{
+	struct kvl_mem *mem = to_mem(m);
+
+	/* Pairs with the release where a number is handed out. */
+	return n < smp_load_acquire(&mem->nr_ids) ? slot(mem, n) : NULL;
+}
+
 static struct folio *mem_folio(struct kvl_member *m, u32 id)
 {
 	return slot(to_mem(m), id)->folio;
@@ -277,11 +286,12 @@ static struct kvl_slot *take_id(struct kvl_mem *mem)
 			return NULL;
 		mem->segs[id >> SEG_SHIFT] = s;
 	}
-	mem->nr_ids++;
 	s = slot(mem, id);
 	INIT_LIST_HEAD(&s->lru);
 	INIT_LIST_HEAD(&s->shadow);
 	s->addr = kvl_addr(mem->m.tier->id, mem->m.id, id);
+	/* The slot is ready before its number is: kvl_mem_nth_slot(). */
+	smp_store_release(&mem->nr_ids, id + 1);
 	return s;
 }
 

@@ -370,6 +370,40 @@ int kvlift_queue_cancel(int queue, uint64_t cookie);
 int kvlift_queue_release(int queue, uint64_t cookie);
 
 /**
+ * kvlift_seal() - declare blocks of a region complete
+ * @region:	the region, open for writing
+ * @first:	first block
+ * @count:	number of blocks; clipped to the end of the file
+ * @done:	out: blocks with content that are complete now; may be NULL
+ *
+ * The blocks are copied to a device in the background, so that leaving memory
+ * later costs no I/O. This is a promise and not enforced: nothing that is
+ * written later is lost, but such a block counts as any other again. Blocks of
+ * 2 MiB count as written when a mapping that may write touches them.
+ *
+ * Return: 0; -EACCES: not open for writing; -EINTR: the process is being
+ * killed; -EOPNOTSUPP: the module has no KVLIFT_F_SEAL.
+ */
+int kvlift_seal(const struct kvlift_region *region, uint64_t first,
+		uint64_t count, uint64_t *done);
+
+/**
+ * kvlift_seal_file() - seal a region for good
+ * @region:	the region, open for writing
+ * @done:	out: blocks with content; may be NULL
+ *
+ * From here on nothing can change content or size: writes, truncation and
+ * mappings of a descriptor that is open for writing fail with EPERM. Readers
+ * open the region O_RDONLY. All blocks are complete as after kvlift_seal().
+ * Sealing again is no error.
+ *
+ * Return: 0; -EBUSY: the region is mapped through a descriptor that is open
+ * for writing, or a device or a pipe still holds a page; -EACCES, -EINTR and
+ * -EOPNOTSUPP as kvlift_seal().
+ */
+int kvlift_seal_file(const struct kvlift_region *region, uint64_t *done);
+
+/**
  * kvlift_where() - copy location words
  * @region:	the region
  * @first:	first block

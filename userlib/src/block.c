@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-/* Blocks of a region: touches, prefetch, demotion, location. */
+/* Blocks of a region: touches, prefetch, demotion, sealing, location. */
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -73,6 +73,42 @@ int64_t kvlift_demote(const struct kvlift_region *region, uint64_t first,
 		      uint64_t count)
 {
 	return range(region, KVLIFT_IOC_DEMOTE, first, count);
+}
+
+static int seal(const struct kvlift_region *region, uint32_t flags,
+		uint64_t first, uint64_t count, uint64_t *done)
+{
+	struct kvlift_seal arg;
+	int ret;
+
+	if (done)
+		*done = 0;
+	if (!(region->features & KVLIFT_F_SEAL))
+		return -EOPNOTSUPP;
+	memset(&arg, 0, sizeof(arg));
+	arg.first = first;
+	arg.count = count;
+	arg.flags = flags;
+	ret = kvl_ioctl(region->fd, KVLIFT_IOC_SEAL, &arg);
+	if (ret == 0 && done)
+		*done = arg.done;
+	return ret;
+}
+
+int kvlift_seal(const struct kvlift_region *region, uint64_t first,
+		uint64_t count, uint64_t *done)
+{
+	if (count == 0) {
+		if (done)
+			*done = 0;
+		return 0;
+	}
+	return seal(region, 0, first, count, done);
+}
+
+int kvlift_seal_file(const struct kvlift_region *region, uint64_t *done)
+{
+	return seal(region, KVLIFT_SEAL_FILE, 0, 0, done);
 }
 
 int64_t kvlift_where(const struct kvlift_region *region, uint64_t first,

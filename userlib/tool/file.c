@@ -7,7 +7,7 @@
 #include "file.h"
 #include "util.h"
 
-int file_open(const char *path, struct file *f)
+int file_open_for(const char *path, int flags, struct file *f)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
@@ -26,7 +26,7 @@ int file_open(const char *path, struct file *f)
 	ret = kvlift_pool_open(dir, &f->pool);
 	free(dir);
 	if (!ret)
-		ret = kvlift_region_open(f->pool, *name ? name : ".", O_RDONLY,
+		ret = kvlift_region_open(f->pool, *name ? name : ".", flags,
 					 &f->region);
 	if (!ret)
 		ret = kvlift_region_info(f->region, &f->info);
@@ -40,6 +40,11 @@ int file_open(const char *path, struct file *f)
 	f->block = kvlift_region_block_size(f->region);
 	f->blocks = ceil_div(f->info.size, f->block);
 	return 0;
+}
+
+int file_open(const char *path, struct file *f)
+{
+	return file_open_for(path, O_RDONLY, f);
 }
 
 void file_close(struct file *f)

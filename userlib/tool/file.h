@@ -14,8 +14,9 @@ struct file {
 	uint64_t block, blocks;
 };
 
-/* Errors are printed. 0 or -errno. */
+/* For reading, or with these flags. Errors are printed. 0 or -errno. */
 int file_open(const char *path, struct file *f);
+int file_open_for(const char *path, int flags, struct file *f);
 void file_close(struct file *f);
 
 #endif

@@ -15,6 +15,7 @@ const struct verb verbs[] = {
 	{ "advise", "prefetch, demote or touch blocks of a file", run_advise },
 	{ "drain", "empty a node or a device, so that it can be taken out",
 	  run_drain },
+	{ "seal", "seal a file, or declare blocks complete", run_seal },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "bench", "measure costs beside those of peers", run_bench },

@@ -221,11 +221,13 @@ int run_where(int argc, char **argv)
 		json_u64(&w.j, "size", f.info.size);
 		json_u64(&w.j, "block", f.block);
 		json_u64(&w.j, "blocks", f.blocks);
+		json_bool(&w.j, "sealed", f.info.flags & KVLIFT_REGION_SEALED);
 		json_open(&w.j, "runs", '[');
 	} else {
-		printf("%s: region %llu, %llu blocks of %s\n", argv[optind],
+		printf("%s: region %llu, %llu blocks of %s%s\n", argv[optind],
 		       (unsigned long long)f.info.id,
-		       (unsigned long long)f.blocks, size_text(f.block, size));
+		       (unsigned long long)f.blocks, size_text(f.block, size),
+		       f.info.flags & KVLIFT_REGION_SEALED ? ", sealed" : "");
 	}
 	ret = walk(&w, &f, first, end);
 	summary(&w, &f);
