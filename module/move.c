@@ -20,6 +20,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "domain.h"
 #include "move.h"
 #include "msg.h"
 #include "params.h"
@@ -187,8 +188,10 @@ static void finish(struct kvl_move *m)
 	else
 		commit(r, m->index, b, dst);
 	/* Free by now, or here to stay. */
-	if (kvl_addr_tier(src) < kvl_addr_tier(dst))
+	if (kvl_addr_tier(src) < kvl_addr_tier(dst)) {
 		atomic_dec(&pool->tiers[kvl_addr_tier(src)].leaving);
+		kvl_domain_leaving(r->domain, kvl_addr_tier(src), -1);
+	}
 	now = ktime_get_ns();
 	if (!err)
 		count(pool, src, dst, now - m->t_start);
@@ -276,8 +279,10 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	m->index = index;
 	m->why = why;
 	m->t_start = t_start;
-	if (kvl_addr_tier(dst) > kvl_addr_tier(src))
+	if (kvl_addr_tier(dst) > kvl_addr_tier(src)) {
 		atomic_inc(&pool->tiers[kvl_addr_tier(src)].leaving);
+		kvl_domain_leaving(r->domain, kvl_addr_tier(src), 1);
+	}
 	err = -EINPROGRESS;
 	m->result = kvl_addr_is_memory(src) && kvl_addr_is_memory(dst) ? &err :
 									 NULL;
@@ -325,6 +330,8 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 			*dst = b->shadow;
 			return 0;
 		}
+		if (!kvl_domain_admit(r->domain, t))
+			continue;
 		if (!kvl_tier_alloc(t, NUMA_NO_NODE, dst)) {
 			kvl_reclaim_check(t);
 			return 0;

@@ -8,6 +8,7 @@
 #include <linux/blkdev.h>
 #include <linux/slab.h>
 
+#include "domain.h"
 #include "move.h"
 #include "policy.h"
 
@@ -101,7 +102,9 @@ static int promote(struct kvl_region *r, u64 index, struct kvl_block *b)
 	}
 	if (kvl_addr_is_memory(home)) {
 		/* It can be used where it is. */
-		err = alloc_dram(&pool->tiers[KVLIFT_TIER_DRAM], &dst);
+		err = -ENOSPC;
+		if (kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM))
+			err = alloc_dram(&pool->tiers[KVLIFT_TIER_DRAM], &dst);
 	} else {
 		err = kvl_policy_place(pool, r, &dst) ? -EAGAIN : 0;
 	}

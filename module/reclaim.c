@@ -6,6 +6,7 @@
  */
 #include <linux/blkdev.h>
 
+#include "domain.h"
 #include "move.h"
 #include "policy.h"
 
@@ -48,16 +49,23 @@ static bool demote(struct kvl_victim *v)
 		return false;
 	}
 	err = kvl_move_demote(v->region, v->index, b, KVL_WHY_RECLAIM);
-	return !err || err == -EINPROGRESS;
+	if (err && err != -EINPROGRESS)
+		return false;
+	kvl_domain_reclaimed(v->region->domain, kvl_addr_tier(v->addr));
+	return true;
 }
 
-static unsigned int pass(struct kvl_tier *t, unsigned int want)
+/* @want may be 0 or less: then only limits of domains want something. */
+static unsigned int pass(struct kvl_tier *t, s64 want)
 {
 	struct kvl_victim v[KVL_VICTIM_BATCH];
 	unsigned int moved = 0, nr, i;
 	struct blk_plug plug;
 
-	nr = kvl_policy_victims(t, v, min(want, KVL_VICTIM_BATCH));
+	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
+	if (want > 0)
+		nr += kvl_policy_victims(t, v + nr,
+					 min(want, KVL_VICTIM_BATCH - nr));
 	blk_start_plug(&plug);
 	for (i = 0; i < nr; i++)
 		moved += demote(&v[i]);
@@ -77,14 +85,15 @@ void kvl_reclaim_work(struct work_struct *work)
 	s64 want;
 
 	kvl_count(pool, KVL_C_RECLAIM_PASSES);
-	while ((want = missing(t)) > 0 && !READ_ONCE(pool->stopping)) {
+	while (((want = missing(t)) > 0 || kvl_domain_over(t)) &&
+	       !READ_ONCE(pool->stopping)) {
 		kvl_move_wait(pool, KVL_MAX_MOVES);
 		if (pass(t, want)) {
 			WRITE_ONCE(t->stalled_since, 0);
 			vain = 0;
 		} else if (++vain == 8) {
 			/* Everything is pinned or busy: later. */
-			if (!t->stalled_since)
+			if (want > 0 && !t->stalled_since)
 				WRITE_ONCE(t->stalled_since, get_jiffies_64());
 			queue_delayed_work(pool->wq, &t->reclaim,
 					   KVL_RECLAIM_RETRY);

@@ -40,14 +40,18 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_PREFETCHED] = "prefetched",
 	[KVL_C_PREFETCH_DROPPED] = "prefetch_dropped",
 	[KVL_C_SHADOW_DROPPED] = "shadow_dropped",
+	[KVL_C_DOMAIN_FULL] = "domain_full",
+	[KVL_C_DOMAIN_LIMITED] = "domain_limited",
+	[KVL_C_DOMAIN_EXCEEDED] = "domain_exceeded",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,
 			    char *buf)
 {
 	return sysfs_emit(buf,
-			  "pools %d\nregions %d\ninodes %d\nmoves %d\nslots %lld\nchunks %lld\n",
+			  "pools %d\ndomains %d\nregions %d\ninodes %d\nmoves %d\nslots %lld\nchunks %lld\n",
 			  atomic_read(&kvl_objects.pools),
+			  atomic_read(&kvl_objects.domains),
 			  atomic_read(&kvl_objects.regions),
 			  atomic_read(&kvl_objects.inodes),
 			  atomic_read(&kvl_objects.moves),

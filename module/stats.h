@@ -36,6 +36,9 @@ enum kvl_counter {
 	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */
 	KVL_C_PREFETCH_DROPPED,	/* requests given up: no slot in time */
 	KVL_C_SHADOW_DROPPED,	/* shadows given up for space */
+	KVL_C_DOMAIN_FULL,	/* charges refused by a domain's limit */
+	KVL_C_DOMAIN_LIMITED,	/* slots refused by a domain's limit */
+	KVL_C_DOMAIN_EXCEEDED,	/* slots above it: nothing else moved */
 	KVL_NR_COUNTERS,
 };
 
@@ -53,6 +56,7 @@ struct kvl_counters {
 /* What the module has allocated, all zero when nothing is mounted. */
 struct kvl_objects {
 	atomic_t pools;
+	atomic_t domains;
 	atomic_t regions;
 	atomic_t inodes;
 	atomic_t moves;
