@@ -4,12 +4,14 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "domain.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
 #include "params.h"
 
-#define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW)
+#define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
+			 KVLIFT_F_DOMAIN)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -195,6 +197,10 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return info(pool, p);
 	case KVLIFT_IOC_MEMBER:
 		return member(pool, p);
+	case KVLIFT_IOC_DOMAIN_SET:
+		return kvl_domain_ioctl_set(file, p);
+	case KVLIFT_IOC_DOMAIN_GET:
+		return kvl_domain_ioctl_get(file, p);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return -ENOTTY;

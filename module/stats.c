@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/sysfs.h>
 
+#include "domain.h"
 #include "policy.h"
 #include "pool.h"
 
@@ -154,6 +155,12 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return len;
 }
 
+static ssize_t domains_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return kvl_domain_show_all(to_pool(kobj), buf);
+}
+
 #define POOL_ATTR(name) \
 	static struct kobj_attribute pool_##name = __ATTR_RO(name)
 
@@ -165,11 +172,13 @@ POOL_ATTR(policy);
 POOL_ATTR(uuid);
 POOL_ATTR(mapping);
 POOL_ATTR(counters);
+POOL_ATTR(domains);
 
 static struct attribute *pool_attrs[] = {
 	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
 	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
-	&pool_mapping.attr,    &pool_counters.attr, NULL,
+	&pool_mapping.attr,    &pool_counters.attr, &pool_domains.attr,
+	NULL,
 };
 ATTRIBUTE_GROUPS(pool);
 
