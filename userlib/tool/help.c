@@ -13,6 +13,7 @@ const struct verb verbs[] = {
 	{ "status", "show pools: tiers, budgets, use, counters", run_status },
 	{ "where", "show which tier the blocks of a file are in", run_where },
 	{ "advise", "prefetch, demote or touch blocks of a file", run_advise },
+	{ "domain", "limit, guarantee and account directories", run_domain },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "version", "show the versions of tool, library and interface",

@@ -28,6 +28,7 @@ int run_format(int argc, char **argv);
 int run_status(int argc, char **argv);
 int run_where(int argc, char **argv);
 int run_advise(int argc, char **argv);
+int run_domain(int argc, char **argv);
 int run_replay(int argc, char **argv);
 int run_version(int argc, char **argv);
 int run_help(int argc, char **argv);
