@@ -3,6 +3,7 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 
+#include "domain.h"
 #include "move_priv.h"
 #include "msg.h"
 #include "params.h"
@@ -69,6 +70,14 @@ static void trace_move(struct kvl_move *m, int err, u64 now)
 			  m->t_submit ? now - m->copy.t_done : 0);
 }
 
+void kvl_move_leaving(struct kvl_move *m, int delta)
+{
+	unsigned int tier = kvl_addr_tier(m->copy.src);
+
+	atomic_add(delta, &m->copy.pool->tiers[tier].leaving);
+	kvl_domain_leaving(m->r->domain, tier, delta);
+}
+
 /* The block's lock is held; the rest waits for kvl_moves_reap(). */
 static void end(struct kvl_move *m, int err, struct list_head *ended)
 {
@@ -77,8 +86,7 @@ static void end(struct kvl_move *m, int err, struct list_head *ended)
 	if (m->moving) {
 		clear_bit(KVL_B_MOVING, &m->b->flags);
 		if (leaves(m))
-			atomic_dec(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
-					    .leaving);
+			kvl_move_leaving(m, -1);
 	}
 	m->copy.error = err;
 	if (!err && !m->store)

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include "domain.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
@@ -149,6 +150,7 @@ static bool promote_first(struct kvl_region *r, u64 index,
 	    kvl_addr_tier(home) == KVLIFT_TIER_DRAM ||
 	    !kvl_policy_promote(pool, kvl_addr_tier(home)) ||
 	    folio_mapped(kvl_region_folio(r, b)) ||
+	    !kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM) ||
 	    kvl_tier_alloc(dram, numa_node_id(), &dst))
 		return false;
 	kvl_reclaim_check(dram);

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/uio.h>
 
+#include "domain.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
@@ -284,6 +285,8 @@ static ssize_t write_fresh(struct kvl_region *r, u64 index,
 		kvl_count(pool, KVL_C_NOSPACE);
 		return -ENOSPC;
 	}
+	if (kvl_block_empty(b) && kvl_domain_check(r->domain, 1))
+		return -EDQUOT;
 	/*
 	 * The buffer may be a mapping of this pool: what it needs comes before
 	 * a slot is held that nobody else can get.

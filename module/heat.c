@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/jiffies.h>
 
+#include "domain.h"
 #include "heat.h"
 
 /*
@@ -13,6 +14,7 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 loc = READ_ONCE(b->loc);
 	u64 home = loc & KVLIFT_LOC_PRESENT ? loc & KVL_ADDR_MASK : 0;
+	struct list_head *lru;
 	struct kvl_slot *s;
 	struct kvl_tier *t;
 
@@ -20,12 +22,13 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return;
 	t = &pool->tiers[kvl_addr_tier(home)];
 	s = kvl_mem_slot(pool, home);
+	lru = &r->domain->tier[t->id].lru;
 	spin_lock(&t->lru_lock);
 	if (s->region == r && s->index == index) {
 		if (hot)
-			list_move(&s->lru, &t->lru);
+			list_move(&s->lru, lru);
 		else
-			list_move_tail(&s->lru, &t->lru);
+			list_move_tail(&s->lru, lru);
 	}
 	spin_unlock(&t->lru_lock);
 }

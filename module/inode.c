@@ -108,8 +108,8 @@ struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
 		return NULL;
 	r = kvl_region(inode);
 	r->id = atomic64_inc_return(&pool->next_id);
-	r->domain = kvl_domain_get(dir ? kvl_region(dir)->domain :
-					 pool->root_domain);
+	r->domain = dir ? kvl_domain_of(kvl_region(dir)) :
+			  kvl_domain_get(pool->root_domain);
 	inode->i_ino = r->id;
 	inode_init_owner(idmap, inode, dir, mode);
 	simple_inode_init_ts(inode);
@@ -257,9 +257,11 @@ static int kvl_rmdir(struct inode *dir, struct dentry *dentry)
 {
 	int err = simple_rmdir(dir, dentry);
 
-	if (!err)
-		change_name(NAME_REMOVE, dir, dentry, d_inode(dentry));
-	return err;
+	if (err)
+		return err;
+	change_name(NAME_REMOVE, dir, dentry, d_inode(dentry));
+	kvl_domain_removed(kvl_region(d_inode(dentry)));
+	return 0;
 }
 
 static int kvl_rename(struct mnt_idmap *idmap, struct inode *old_dir,
@@ -282,6 +284,8 @@ static int kvl_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 	change_name(NAME_MOVE, old_dir, old, d_inode(old));
 	if (new_dir != old_dir)
 		change_name(NAME_MOVE, new_dir, new, d_inode(old));
+	if (replaced && S_ISDIR(d_inode(new)->i_mode))
+		kvl_domain_removed(kvl_region(d_inode(new)));
 	return 0;
 }
 

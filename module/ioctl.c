@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "domain.h"
 #include "drain.h"
 #include "heat.h"
 #include "inode.h"
@@ -14,7 +15,7 @@
 #include "store.h"
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
-			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE)
+			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -271,6 +272,10 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return kvl_queue_open(file);
 	case KVLIFT_IOC_DRAIN:
 		return drain(pool, p);
+	case KVLIFT_IOC_DOMAIN_SET:
+		return kvl_domain_ioctl_set(file, p);
+	case KVLIFT_IOC_DOMAIN_GET:
+		return kvl_domain_ioctl_get(file, p);
 	}
 	if (!S_ISREG(inode->i_mode))
 		return -ENOTTY;

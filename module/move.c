@@ -37,6 +37,7 @@
 #include <linux/rmap.h>
 #include <linux/slab.h>
 
+#include "domain.h"
 #include "move_priv.h"
 #include "params.h"
 #include "queue.h"
@@ -365,8 +366,7 @@ static void mark_moving(struct kvl_move *m)
 	m->moving = true;
 	set_bit(KVL_B_MOVING, &m->b->flags);
 	if (leaves(m))
-		atomic_inc(&m->copy.pool->tiers[kvl_addr_tier(m->copy.src)]
-				    .leaving);
+		kvl_move_leaving(m, 1);
 }
 
 /* The lock stays with the move while it copies. */
@@ -617,6 +617,8 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 			*dst = b->shadow;
 			return 0;
 		}
+		if (!kvl_domain_admit(r->domain, t))
+			continue;
 		if (!kvl_tier_alloc(t, NUMA_NO_NODE, dst)) {
 			kvl_reclaim_check(t);
 			return 0;

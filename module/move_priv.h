@@ -92,6 +92,9 @@ int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended);
 /* The copy of a block that stays in memory has arrived. */
 void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);
 
+/* A block that leaves() has begun to, or (-1) has ended. */
+void kvl_move_leaving(struct kvl_move *m, int delta);
+
 /* A write has arrived. */
 void kvl_move_written(struct kvl_move *m);
 

@@ -1,25 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/topology.h>
 
+#include "domain.h"
 #include "move.h"
 #include "policy.h"
 
-int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
+static int alloc(struct kvl_tier *t, struct kvl_region *r, u64 *addr)
+{
+	int node = numa_node_id();
+
+	if (likely(!kvl_domain_limited(r->domain, t->id)))
+		return kvl_tier_alloc(t, node, addr);
+	return kvl_domain_alloc(t, r, node, false, addr);
+}
+
+/* Nothing of the domain moves (pinned): its limits give way, visibly. */
+static int exceed(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
 {
 	unsigned int id;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		if (kvl_pool_has_tier(pool, id) &&
+		    kvl_domain_stuck(r->domain, id) &&
+		    !kvl_domain_alloc(&pool->tiers[id], r, numa_node_id(),
+				      true, addr)) {
+			kvl_count(pool, KVL_C_DOMAIN_EXCEEDED);
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
+{
+	bool limited = false;
+	unsigned int id;
+	int err;
 
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
 		struct kvl_tier *t = &pool->tiers[id];
 
 		if (!t->nr_members)
 			continue;
-		if (!kvl_tier_alloc(t, numa_node_id(), addr)) {
+		err = alloc(t, r, addr);
+		if (!err) {
 			kvl_reclaim_check(t);
 			return 0;
 		}
-		kvl_reclaim_kick(t);
+		if (err == -EDQUOT)
+			limited = true;
+		else
+			kvl_reclaim_kick(t);
 	}
-	return -ENOSPC;
+	return limited ? exceed(pool, r, addr) : -ENOSPC;
 }
 
 unsigned int kvl_policy_victims(struct kvl_tier *t, struct kvl_victim *v,

@@ -44,6 +44,9 @@ extern const struct kvl_policy kvl_policy_default;
 int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr);
 unsigned int kvl_policy_victims(struct kvl_tier *t, struct kvl_victim *v,
 				unsigned int nr);
+/* Blocks that limits of domains want out of the tier: not a policy's choice. */
+unsigned int kvl_policy_over_limit(struct kvl_tier *t, struct kvl_victim *v,
+				   unsigned int nr);
 bool kvl_policy_promote(struct kvl_pool *pool, unsigned int from);
 
 #endif /* KVL_POLICY_H */

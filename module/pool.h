@@ -62,6 +62,9 @@ struct kvl_pool {
 	struct kvl_tier tiers[KVLIFT_NR_TIERS];
 	const struct kvl_policy *policy;
 	struct kvl_domain *root_domain;
+	spinlock_t domain_lock;		/* domain.h */
+	struct list_head domains;
+	unsigned int nr_domains;
 
 	spinlock_t resize_lock;	/* who computes capacity and watermarks */
 	atomic64_t capacity;

@@ -8,6 +8,7 @@
 #include <linux/ktime.h>
 #include <linux/slab.h>
 
+#include "domain.h"
 #include "move.h"
 #include "policy.h"
 #include "queue.h"
@@ -145,12 +146,18 @@ static int place(struct kvl_request *p, u64 home, u64 *dst)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
+	bool may = kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM);
 
+	/* Of a domain that is at its limit one block leaves for another. */
+	if (p->q && p->tier == KVLIFT_TIER_DRAM && !may) {
+		kvl_domain_press(p->r->domain, dram);
+		return -EAGAIN;
+	}
 	if (p->q && p->tier == KVLIFT_TIER_DRAM)
 		return alloc_memory(dram, dst);
 	/* A hint's block can be used where it is. */
 	if (kvl_addr_is_memory(home))
-		return alloc_memory(dram, dst) ? -ENOENT : 0;
+		return may && !alloc_memory(dram, dst) ? 0 : -ENOENT;
 	return kvl_policy_place(pool, p->r, dst) ? -EAGAIN : 0;
 }
 

@@ -49,11 +49,6 @@ struct kvl_queue {
 	struct eventfd_ctx *efd;
 };
 
-static struct kvl_domain *domain(struct kvl_request *p)
-{
-	return p->r->domain;
-}
-
 /* The tier of a block that is fast enough. */
 static bool in_place(struct kvl_request *p, u64 loc)
 {
@@ -69,7 +64,7 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 	if (!((b->loc ^ loc) & KVL_LOC_PLACE))
 		kvl_mem_slot(pool, kvl_block_home(b))->leases--;
 	kvl_block_unlock(b);
-	atomic64_dec(&domain(p)->leased[kvlift_loc_tier(loc)]);
+	kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
 }
 
 static void unlease(struct kvl_request *p)
@@ -95,12 +90,8 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 	unsigned int id = kvl_addr_tier(home);
 	struct kvl_slot *s = kvl_mem_slot(pool, home);
 
-	if (atomic64_inc_return(&domain(p)->leased[id]) >
-		    kvl_domain_lease_cap(domain(p), &pool->tiers[id]) ||
-	    s->leases == U16_MAX) {
-		atomic64_dec(&domain(p)->leased[id]);
+	if (s->leases == U16_MAX || !kvl_domain_lease(p->r->domain, id))
 		return -EDQUOT;
-	}
 	s->leases++;
 	p->locs[index - p->start] = b->loc;
 	WRITE_ONCE(p->leased, true);
@@ -192,7 +183,7 @@ static int judge(struct kvl_request *p, u64 count)
 	if (!pool->tiers[p->tier].nr_members)
 		return -ENODEV;
 	if (p->lease_ms &&
-	    count > kvl_domain_lease_cap(domain(p), &pool->tiers[p->tier]))
+	    count > kvl_domain_lease_cap(p->r->domain, p->tier))
 		return -EDQUOT;
 	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++)
 		missing += !in_place(p, READ_ONCE(b->loc));

@@ -4,6 +4,7 @@
  * tier->low slots are free, demotes in the policy's order, and stops at
  * tier->high; blocks that are already on their way out count as free.
  */
+#include "domain.h"
 #include "move.h"
 #include "policy.h"
 
@@ -43,16 +44,22 @@ static void demote(struct kvl_batch *batch, struct kvl_victim *v)
 		kvl_block_unlock(b);
 		return;
 	}
-	kvl_batch_demote(batch, v->region, v->index, b, KVL_WHY_RECLAIM);
+	if (!kvl_batch_demote(batch, v->region, v->index, b, KVL_WHY_RECLAIM))
+		kvl_domain_reclaimed(v->region->domain,
+				     kvl_addr_tier(v->addr));
 }
 
-static unsigned int pass(struct kvl_tier *t, unsigned int want)
+/* @want may be 0 or less: then only limits of domains want something. */
+static unsigned int pass(struct kvl_tier *t, s64 want)
 {
 	struct kvl_victim v[KVL_VICTIM_BATCH];
 	struct kvl_batch batch;
 	unsigned int nr, i;
 
-	nr = kvl_policy_victims(t, v, min(want, KVL_VICTIM_BATCH));
+	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
+	if (want > 0)
+		nr += kvl_policy_victims(t, v + nr,
+					 min(want, KVL_VICTIM_BATCH - nr));
 	kvl_batch_init(&batch, t->pool);
 	for (i = 0; i < nr; i++)
 		demote(&batch, &v[i]);
@@ -72,14 +79,15 @@ void kvl_reclaim_work(struct work_struct *work)
 	s64 want;
 
 	kvl_count(pool, KVL_C_RECLAIM_PASSES);
-	while ((want = missing(t)) > 0 && !READ_ONCE(pool->stopping)) {
+	while (((want = missing(t)) > 0 || kvl_domain_over(t)) &&
+	       !READ_ONCE(pool->stopping)) {
 		kvl_move_wait(pool, KVL_MAX_MOVES);
 		if (pass(t, want)) {
 			WRITE_ONCE(t->stalled_since, 0);
 			vain = 0;
 		} else if (++vain == 8) {
 			/* Everything is pinned or busy: later. */
-			if (!t->stalled_since)
+			if (want > 0 && !t->stalled_since)
 				WRITE_ONCE(t->stalled_since, get_jiffies_64());
 			queue_delayed_work(pool->wq, &t->reclaim,
 					   KVL_RECLAIM_RETRY);

@@ -89,9 +89,14 @@ struct kvl_block *kvl_region_next(struct kvl_region *r, u64 *index, u64 last)
 int kvl_region_charge(struct kvl_region *r)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	int err = kvl_pool_charge(pool, 1);
+	int err = kvl_domain_charge(r->domain, 1);
 
-	if (!err)
+	if (err)
+		return err;
+	err = kvl_pool_charge(pool, 1);
+	if (err)
+		kvl_domain_uncharge(r->domain, 1);
+	else
 		inode_add_bytes(&r->inode, pool->block_size);
 	return err;
 }
@@ -102,6 +107,7 @@ void kvl_region_uncharge(struct kvl_region *r)
 
 	inode_sub_bytes(&r->inode, pool->block_size);
 	kvl_pool_uncharge(pool, 1);
+	kvl_domain_uncharge(r->domain, 1);
 }
 
 /* The folio a block lives in; its home must be in memory. */
@@ -114,7 +120,7 @@ static void account(struct kvl_region *r, u64 loc, int delta)
 {
 	if (loc & KVLIFT_LOC_PRESENT) {
 		atomic64_add(delta, &r->nr[kvlift_loc_tier(loc)]);
-		atomic64_add(delta, &r->domain->blocks[kvlift_loc_tier(loc)]);
+		kvl_domain_account(r->domain, kvlift_loc_tier(loc), delta);
 	} else if (loc & KVLIFT_LOC_RESERVED) {
 		atomic64_add(delta, &r->nr_reserved);
 	}
@@ -183,18 +189,20 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      u64 addr)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_slot *s = NULL;
 
 	if (kvl_addr_is_memory(addr)) {
 		struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
-		struct kvl_slot *s = kvl_mem_slot(pool, addr);
-		struct folio *folio = s->folio;
+		struct folio *folio;
 
+		s = kvl_mem_slot(pool, addr);
+		folio = s->folio;
 		folio->mapping = r->inode.i_mapping;
 		folio->index = first_page(r, index);
 		spin_lock(&t->lru_lock);
 		s->region = r;
 		s->index = index;
-		list_add(&s->lru, &t->lru);
+		list_add(&s->lru, &r->domain->tier[t->id].lru);
 		if (b->shadow)
 			list_add(&s->shadow, &t->shadowed);
 		spin_unlock(&t->lru_lock);
@@ -203,6 +211,8 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 	}
 	b->touched = (u32)jiffies;
 	kvl_change_extent(r, index, b, addr);
+	if (s && unlikely(s->placed))
+		kvl_domain_settle(pool, s);
 }
 
 /* The content is changing, or will without our seeing it. */
@@ -649,18 +659,21 @@ static u64 count_charged(struct kvl_region *r, u64 first, u64 last)
 
 /*
  * Charges the holes among the blocks, so that filling them cannot fail for
- * want of space. -ENOSPC before anything is changed when they do not fit.
+ * want of space. -ENOSPC or -EDQUOT before anything is changed when they do
+ * not fit.
  */
 int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	s64 room = atomic64_read(&pool->capacity) - atomic64_read(&pool->used);
-	u64 i;
+	u64 i, want = last - first + 1 - count_charged(r, first, last);
 
-	if ((s64)(last - first + 1 - count_charged(r, first, last)) > room) {
+	if ((s64)want > room) {
 		kvl_count(pool, KVL_C_NOSPACE);
 		return -ENOSPC;
 	}
+	if (want && kvl_domain_check(r->domain, want))
+		return -EDQUOT;
 	for (i = first; i <= last; i++) {
 		struct kvl_block *b = kvl_region_get(r, i);
 		int err;

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/sysfs.h>
 
+#include "domain.h"
 #include "policy.h"
 #include "pool.h"
 
@@ -55,14 +56,18 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_SHRUNK] = "shrunk",
 	[KVL_C_OOM_FREED] = "oom_freed",
 	[KVL_C_GROWN_BACK] = "grown_back",
+	[KVL_C_DOMAIN_FULL] = "domain_full",
+	[KVL_C_DOMAIN_LIMITED] = "domain_limited",
+	[KVL_C_DOMAIN_EXCEEDED] = "domain_exceeded",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,
 			    char *buf)
 {
 	return sysfs_emit(buf,
-			  "pools %d\nregions %d\ninodes %d\nmoves %d\nslots %lld\nchunks %lld\n",
+			  "pools %d\ndomains %d\nregions %d\ninodes %d\nmoves %d\nslots %lld\nchunks %lld\n",
 			  atomic_read(&kvl_objects.pools),
+			  atomic_read(&kvl_objects.domains),
 			  atomic_read(&kvl_objects.regions),
 			  atomic_read(&kvl_objects.inodes),
 			  atomic_read(&kvl_objects.moves),
@@ -165,6 +170,12 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return len;
 }
 
+static ssize_t domains_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return kvl_domain_show_all(to_pool(kobj), buf);
+}
+
 #define POOL_ATTR(name) \
 	static struct kobj_attribute pool_##name = __ATTR_RO(name)
 
@@ -176,11 +187,13 @@ POOL_ATTR(policy);
 POOL_ATTR(uuid);
 POOL_ATTR(mapping);
 POOL_ATTR(counters);
+POOL_ATTR(domains);
 
 static struct attribute *pool_attrs[] = {
 	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
 	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
-	&pool_mapping.attr,    &pool_counters.attr, NULL,
+	&pool_mapping.attr,    &pool_counters.attr, &pool_domains.attr,
+	NULL,
 };
 ATTRIBUTE_GROUPS(pool);
 

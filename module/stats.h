@@ -51,6 +51,9 @@ enum kvl_counter {
 	KVL_C_SHRUNK,		/* slots given back because of pressure */
 	KVL_C_OOM_FREED,	/* of these, when the kernel had run out */
 	KVL_C_GROWN_BACK,	/* slots taken back when there was memory again */
+	KVL_C_DOMAIN_FULL,	/* charges refused by a domain's limit */
+	KVL_C_DOMAIN_LIMITED,	/* slots refused by a domain's limit */
+	KVL_C_DOMAIN_EXCEEDED,	/* slots above it: nothing else moved */
 	KVL_NR_COUNTERS,
 };
 
@@ -68,6 +71,7 @@ struct kvl_counters {
 /* What the module has allocated, all zero when nothing is mounted. */
 struct kvl_objects {
 	atomic_t pools;
+	atomic_t domains;
 	atomic_t regions;
 	atomic_t inodes;
 	atomic_t moves;

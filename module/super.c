@@ -205,6 +205,8 @@ static struct kvl_pool *pool_create(void)
 	init_waitqueue_head(&pool->move_wait);
 	spin_lock_init(&pool->resize_lock);
 	spin_lock_init(&pool->prefetch_lock);
+	spin_lock_init(&pool->domain_lock);
+	INIT_LIST_HEAD(&pool->domains);
 	INIT_LIST_HEAD(&pool->prefetch_list);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
 	spin_lock_init(&pool->store_lock);
@@ -249,9 +251,8 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 					      WQ_MEM_RECLAIM | WQ_SYSFS,
 				      0, id);
 	pool->done = kvl_move_done_create(pool);
-	pool->root_domain = kvl_domain_create(pool);
 	if (!pool->counters || !pool->move_mempool || !pool->done || !pool->wq ||
-	    !pool->io_wq || !pool->root_domain)
+	    !pool->io_wq)
 		return -ENOMEM;
 	return bioset_init(&pool->bios, KVL_MAX_MOVES, 0, BIOSET_NEED_BVECS);
 }
@@ -417,6 +418,7 @@ static const struct super_operations sops;
 static int fill_super(struct super_block *sb, struct fs_context *fc)
 {
 	struct ctx *ctx = fc->fs_private;
+	struct kvl_domain *root;
 	struct kvl_pool *pool;
 	struct inode *inode;
 	int err;
@@ -461,6 +463,10 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		return err;
 	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
 
+	root = kvl_domain_create(pool, NULL, KVL_ROOT_ID);
+	if (IS_ERR(root))
+		return PTR_ERR(root);
+	pool->root_domain = root;
 	inode = kvl_inode_new(&nop_mnt_idmap, sb, NULL,
 			      S_IFDIR | (ctx->has_mode ? ctx->mode : 0755), 0);
 	if (!inode)
@@ -691,7 +697,10 @@ static int kvl_statfs(struct dentry *dentry, struct kstatfs *st)
 	struct kvl_pool *pool = kvl_sb_pool(dentry->d_sb);
 	s64 capacity = max(atomic64_read(&pool->capacity), 0LL);
 	s64 used = atomic64_read(&pool->used);
+	struct kvl_domain *d = kvl_domain_of(kvl_region(d_inode(dentry)));
 
+	kvl_domain_view(d, &capacity, &used);
+	kvl_domain_put(d);
 	st->f_type = KVLIFT_SUPER_MAGIC;
 	st->f_bsize = pool->block_size;
 	st->f_frsize = pool->block_size;

@@ -6,6 +6,7 @@
 #include <linux/psi.h>
 #include <linux/sched/signal.h>
 
+#include "domain.h"
 #include "move.h"
 #include "pool.h"
 #include "region.h"
@@ -29,7 +30,6 @@ void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
 	atomic64_set(&t->nfree, 0);
 	atomic_set(&t->leaving, 0);
 	spin_lock_init(&t->lru_lock);
-	INIT_LIST_HEAD(&t->lru);
 	INIT_LIST_HEAD(&t->shadowed);
 	INIT_DELAYED_WORK(&t->reclaim, kvl_reclaim_work);
 }
@@ -144,10 +144,23 @@ int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr)
 	return -ENOSPC;
 }
 
+/* A slot that was never published still has room taken for it. */
+static void give_up(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_slot *s;
+
+	if (!kvl_addr_is_memory(addr))
+		return;
+	s = kvl_mem_slot(pool, addr);
+	if (unlikely(s->placed))
+		kvl_domain_settle(pool, s);
+}
+
 void kvl_slot_free(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_member *m = kvl_addr_member(pool, addr);
 
+	give_up(pool, addr);
 	m->ops->free(m, kvlift_loc_slot(addr));
 	kvl_pool_slot_freed(pool);
 }
@@ -156,6 +169,7 @@ void kvl_slot_retire(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_member *m = kvl_addr_member(pool, addr);
 
+	give_up(pool, addr);
 	m->ops->retire(m, kvlift_loc_slot(addr));
 }
 
@@ -212,6 +226,7 @@ void kvl_pool_resized(struct kvl_pool *pool)
 					     m->got - m->nlost);
 			spin_unlock(&m->lock);
 		}
+		WRITE_ONCE(t->slots, slots);
 		set_watermarks(t, slots);
 		capacity += slots - t->high;
 		if (id == KVLIFT_TIER_DRAM || id == KVLIFT_TIER_CXL)

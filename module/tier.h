@@ -24,6 +24,7 @@
 
 struct folio;
 struct fs_context;
+struct kvl_domain;
 struct kvl_member;
 struct kvl_pool;
 struct kvl_region;
@@ -131,11 +132,12 @@ struct kvl_member {
 
 /**
  * struct kvl_tier - a class of memory of one pool
+ * @slots:	there are, or are still coming
  * @nfree:	free slots of all members
  * @low:	below this many free slots the reclaim worker starts
  * @high:	and stops at this many
  * @leaving:	blocks on their way out of the tier
- * @lru:	slots in use, most recently touched first (memory tiers)
+ * @pressed:	a domain needs room below its limit (domain.h)
  * @shadowed:	slots of blocks with a shadow, the latest first
  * @stalled_since: when reclaim that had to move something last began to find
  *		nothing that moves (jiffies), 0 when it does
@@ -146,11 +148,13 @@ struct kvl_tier {
 	unsigned int nr_members;
 	struct kvl_member *members[KVLIFT_MAX_MEMBERS];
 	atomic64_t nfree;
+	u64 slots;
 	u64 low;
 	u64 high;
 	atomic_t leaving;
-	spinlock_t lru_lock;	/* both lists and the links of their slots */
-	struct list_head lru;
+	bool pressed;
+	/* The list below, those of the domains, and the links of the slots. */
+	spinlock_t lru_lock;
 	struct list_head shadowed;
 	u64 stalled_since;
 	struct delayed_work reclaim;
@@ -164,9 +168,10 @@ struct kvl_tier {
  * @region:	owner of the block that lives here, NULL when free; set and
  *		cleared under the block's lock and lru_lock
  * @index:	block within @region
- * @lru:	in tier->lru when in use, else in a list of the member
+ * @lru:	in a list of the region's domain when in use, else of the member
  * @shadow:	in tier->shadowed when the block came up with a shadow, which it
  *		may have lost since
+ * @placed:	domain whose limit has room taken for it, until it is published
  * @addr:	of this slot
  * @window:	window group, 0 for none
  * @pins:	references that are explained by a window's registration
@@ -178,6 +183,7 @@ struct kvl_slot {
 	u64 index;
 	struct list_head lru;
 	struct list_head shadow;
+	struct kvl_domain *placed;
 	u64 addr;
 	u16 window;
 	u16 pins;

@@ -206,6 +206,37 @@ TRACE_EVENT(kvlift_shrink,
 		  __entry->target, __entry->freed)
 );
 
+/*
+ * A limit of a domain stood in the way of a slot in @tier, or, with tier
+ * KVLIFT_NR_TIERS, of a charge. @domain: region id of its directory.
+ */
+TRACE_EVENT(kvlift_limit,
+	TP_PROTO(u32 pool, u64 domain, u32 tier, u64 blocks, u64 limit),
+	TP_ARGS(pool, domain, tier, blocks, limit),
+	TP_STRUCT__entry(
+		__field(u64, domain)
+		__field(u64, blocks)
+		__field(u64, limit)
+		__field(u32, pool)
+		__field(u32, tier)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->blocks = blocks;
+		__entry->limit = limit;
+		__entry->pool = pool;
+		__entry->tier = tier;
+	),
+	TP_printk("pool=%u domain=%llu tier=%s blocks=%llu limit=%llu",
+		  __entry->pool, __entry->domain,
+		  __print_symbolic(__entry->tier, { KVLIFT_TIER_GPU, "gpu" },
+				   { KVLIFT_TIER_DRAM, "dram" },
+				   { KVLIFT_TIER_CXL, "cxl" },
+				   { KVLIFT_TIER_NVME, "nvme" },
+				   { KVLIFT_NR_TIERS, "total" }),
+		  __entry->blocks, __entry->limit)
+);
+
 #endif /* KVL_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

@@ -19,9 +19,10 @@ static char *pages; /* good, read-only, none: one page each */
 static uint64_t calls[16], good[16];
 
 static const unsigned long cmds[] = {
-	KVLIFT_IOC_INFO,  KVLIFT_IOC_MEMBER,   KVLIFT_IOC_REGION,
-	KVLIFT_IOC_TOUCH, KVLIFT_IOC_PREFETCH, KVLIFT_IOC_DEMOTE,
-	KVLIFT_IOC_WHERE, KVLIFT_IOC_TABLE,
+	KVLIFT_IOC_INFO,       KVLIFT_IOC_MEMBER,   KVLIFT_IOC_REGION,
+	KVLIFT_IOC_TOUCH,      KVLIFT_IOC_PREFETCH, KVLIFT_IOC_DEMOTE,
+	KVLIFT_IOC_WHERE,      KVLIFT_IOC_TABLE,    KVLIFT_IOC_DOMAIN_SET,
+	KVLIFT_IOC_DOMAIN_GET,
 };
 #define NCMDS (sizeof(cmds) / sizeof(cmds[0]))
 
@@ -108,7 +109,7 @@ static void *fuzz(void *arg)
 		if (!(r >> 20 & 15))
 			p = (void *)(uintptr_t)pointer(&rnd);
 		if (!(r >> 24 & 31))
-			cmd = _IOC(r >> 30 & 3, KVLIFT_IOC_MAGIC, r >> 32 & 15,
+			cmd = _IOC(r >> 30 & 3, KVLIFT_IOC_MAGIC, r >> 32 & 31,
 				   r >> 36 & 255);
 		rc = ioctl(fd, cmd, p);
 		__atomic_fetch_add(&calls[c], 1, __ATOMIC_RELAXED);

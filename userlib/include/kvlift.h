@@ -9,8 +9,8 @@
  * global state. Everything here is in since 0.1.
  *
  * The structures of the module (struct kvlift_info, kvlift_member,
- * kvlift_region_info, kvlift_touch) and the KVLIFT_LOC_* bits are those of
- * <linux/kvlift.h>, which also says what each field means.
+ * kvlift_region_info, kvlift_touch, kvlift_domain) and the KVLIFT_LOC_* bits
+ * are those of <linux/kvlift.h>, which also says what each field means.
  */
 #ifndef KVLIFT_H
 #define KVLIFT_H
@@ -508,6 +508,41 @@ static inline uint64_t kvlift_table_lookup(const struct kvlift_table *table,
 		return 0;
 	return __atomic_load_n(&table->words[index], __ATOMIC_ACQUIRE);
 }
+
+/**
+ * kvlift_domain_get() - ask for the limits and the use of a directory
+ * @pool:	the pool
+ * @name:	directory relative to the pool's; NULL or "": that one itself
+ * @domain:	out: the nearest domain; KVLIFT_DOMAIN_HERE in flags when it is
+ *		this directory
+ *
+ * Return: 0; -EOPNOTSUPP: the module has no KVLIFT_F_DOMAIN; or what open(2)
+ * gives.
+ */
+int kvlift_domain_get(const struct kvlift_pool *pool, const char *name,
+		      struct kvlift_domain *domain);
+
+/**
+ * kvlift_domain_set() - make a directory a domain, or change one
+ * @pool:	the pool
+ * @name:	an empty directory, or one that is a domain; as above
+ * @domain:	all properties, so start from kvlift_domain_get() for one that
+ *		is a domain and from kvlift_domain_defaults() for a new one
+ *
+ * Return: 0; -EPERM: only CAP_SYS_ADMIN and the owner of the pool's root may;
+ * -ENOTEMPTY: the directory has entries and is no domain; -ENOSPC: a guarantee
+ * is more than guarantee_max of kvlift_domain_get(); -EBUSY: domains inside
+ * are guaranteed more; -EMLINK: nested too deep; -EUSERS: too many domains;
+ * -EINVAL: see <linux/kvlift.h>; -EOPNOTSUPP; or what open(2) gives.
+ */
+int kvlift_domain_set(const struct kvlift_pool *pool, const char *name,
+		      const struct kvlift_domain *domain);
+
+/**
+ * kvlift_domain_defaults() - properties of a new domain: no limit at all
+ * @domain:	out
+ */
+void kvlift_domain_defaults(struct kvlift_domain *domain);
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop

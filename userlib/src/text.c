@@ -40,6 +40,8 @@ const char *kvlift_strerror(int err)
 		return "The module does not know this command, or not for this kind of file";
 	case ENOSPC:
 		return "No free block in any tier of the pool";
+	case EDQUOT:
+		return "The limit of the directory's domain is reached";
 	}
 	text = strerrordesc_np(err);
 	return text ? text : "Unknown error";

@@ -16,6 +16,7 @@ const struct verb verbs[] = {
 	{ "drain", "empty a node or a device, so that it can be taken out",
 	  run_drain },
 	{ "seal", "seal a file, or declare blocks complete", run_seal },
+	{ "domain", "limit, guarantee and account directories", run_domain },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "bench", "measure costs beside those of peers", run_bench },

@@ -30,6 +30,7 @@ int run_where(int argc, char **argv);
 int run_advise(int argc, char **argv);
 int run_drain(int argc, char **argv);
 int run_seal(int argc, char **argv);
+int run_domain(int argc, char **argv);
 int run_replay(int argc, char **argv);
 int run_bench(int argc, char **argv);
 int run_version(int argc, char **argv);

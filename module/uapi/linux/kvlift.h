@@ -92,6 +92,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_QUEUE		(1ULL << 6)
 /* The module carries BTF, so that policies could be attached. */
 #define KVLIFT_F_BTF		(1ULL << 4)
+/* Directories can be domains (KVLIFT_IOC_DOMAIN_SET). */
+#define KVLIFT_F_DOMAIN		(1ULL << 16)
 
 /**
  * struct kvlift_info - the pool behind a descriptor (KVLIFT_IOC_INFO, 0.1)
@@ -403,6 +405,81 @@ struct kvlift_drain {
 	__u64 reserved[2];
 };
 
+/* Domains nest this deep below the root; values below are per domain. */
+#define KVLIFT_DOMAIN_DEPTH	4
+#define KVLIFT_DOMAIN_WEIGHT	100	/* default weight */
+#define KVLIFT_DOMAIN_WEIGHT_MAX 10000
+#define KVLIFT_DOMAIN_PERCENT	50	/* default of leases and pins */
+#define KVLIFT_DOMAIN_BLOCKS_MAX (1ULL << 40)
+
+/* Flags of struct kvlift_domain. */
+/* The descriptor's own directory is the domain, not one above it. */
+#define KVLIFT_DOMAIN_HERE	(1u << 0)
+
+/**
+ * struct kvlift_domain - a directory that is accounted on its own
+ *			  (KVLIFT_IOC_DOMAIN_SET, _GET, 0.1)
+ * @id:		out: region id of the domain's directory
+ * @parent:	out: that of the domain around it, 0 for the root
+ * @flags:	out: KVLIFT_DOMAIN_*
+ * @depth:	out: 0 for the root of the pool, at most KVLIFT_DOMAIN_DEPTH
+ * @weight:	1..KVLIFT_DOMAIN_WEIGHT_MAX: share of a tier that is short,
+ *		beside the domains of the same parent
+ * @lease_percent: of the tier, or of @limit, that leases may hold; 0: none
+ * @pin_percent: the same for pins of registered memory
+ * @pad:	zero
+ * @willneed_rate: blocks per second that prefetch may bring up; 0: no bound
+ * @total_limit: blocks stored or reserved in any tier; 0: no limit. More give
+ *		EDQUOT, or SIGBUS in a mapping
+ * @limit:	per tier, blocks that may have their home there; 0: no limit
+ * @guarantee:	per tier of memory, blocks that others do not displace
+ * @guarantee_max: out: largest @guarantee that would be accepted now, for
+ *		this domain or for one that the directory becomes
+ * @blocks:	out: per tier, blocks whose home is there
+ * @reclaimed:	out: per tier, blocks that reclaim has moved out of it
+ * @limit_hits:	out: per tier, slots that @limit refused
+ * @charged:	out: blocks stored or reserved
+ * @peak:	out: most that @charged has been
+ * @total_hits:	out: charges refused
+ *
+ * GET works on any file or directory and tells of the nearest domain. SET
+ * works on a directory: an empty one becomes a domain, one that is a domain
+ * or the root gets new properties. It sets all of them; what is only given
+ * out is ignored, so that GET, change, SET is the way to change one. Usage
+ * includes the domains inside.
+ *
+ * EPERM: neither CAP_SYS_ADMIN nor owner of the pool's root directory;
+ * ENOTEMPTY: it has entries and is no domain; ENOSPC: the guarantee is more
+ * than the tier or the domain around it can give (@guarantee_max); EBUSY:
+ * less than the domains inside are guaranteed; EMLINK: nested too deep;
+ * EUSERS: too many domains; ENOENT: the directory was removed; EROFS; ENOMEM;
+ * EINVAL: a value out of range, a tier that the pool lacks, a guarantee above
+ * the limit, in the slowest tier or of the root, or a limit of the slowest
+ * tier without one of every faster tier.
+ */
+struct kvlift_domain {
+	__u64 id;
+	__u64 parent;
+	__u32 flags;
+	__u32 depth;
+	__u32 weight;
+	__u32 lease_percent;
+	__u32 pin_percent;
+	__u32 pad;
+	__u64 willneed_rate;
+	__u64 total_limit;
+	__u64 limit[KVLIFT_NR_TIERS];
+	__u64 guarantee[KVLIFT_NR_TIERS];
+	__u64 guarantee_max[KVLIFT_NR_TIERS];
+	__u64 blocks[KVLIFT_NR_TIERS];
+	__u64 reclaimed[KVLIFT_NR_TIERS];
+	__u64 limit_hits[KVLIFT_NR_TIERS];
+	__u64 charged;
+	__u64 peak;
+	__u64 total_hits;
+	__u64 reserved[8];
+};
+
 #define KVLIFT_IOC_MAGIC	0xBA
 #define KVLIFT_IOC_INFO		_IOR(KVLIFT_IOC_MAGIC, 0, struct kvlift_info)
 #define KVLIFT_IOC_MEMBER	_IOWR(KVLIFT_IOC_MAGIC, 1, struct kvlift_member)
@@ -436,6 +513,8 @@ struct kvlift_drain {
  */
 #define KVLIFT_IOC_CANCEL	_IOW(KVLIFT_IOC_MAGIC, 12, __u64)
 #define KVLIFT_IOC_RELEASE	_IOW(KVLIFT_IOC_MAGIC, 13, __u64)
+#define KVLIFT_IOC_DOMAIN_SET	_IOW(KVLIFT_IOC_MAGIC, 16, struct kvlift_domain)
+#define KVLIFT_IOC_DOMAIN_GET	_IOR(KVLIFT_IOC_MAGIC, 17, struct kvlift_domain)
 
 /*
  * Superblock of a device of the nvme tier, version 1, at byte 0. All fields
