@@ -14,9 +14,9 @@ static const struct {
 	uint64_t bit;
 	const char *name;
 } features[] = {
-	{ KVLIFT_F_NVME, "nvme" },   { KVLIFT_F_PMD, "pmd" },
-	{ KVLIFT_F_TABLE, "table" }, { KVLIFT_F_SHADOW, "shadow" },
-	{ KVLIFT_F_SEAL, "seal" },   { KVLIFT_F_BTF, "btf" },
+	{ KVLIFT_F_NVME, "nvme" },     { KVLIFT_F_PMD, "pmd" },
+	{ KVLIFT_F_TABLE, "table" },   { KVLIFT_F_SHADOW, "shadow" },
+	{ KVLIFT_F_SEAL, "seal" },     { KVLIFT_F_BTF, "btf" },
 	{ KVLIFT_F_DOMAIN, "domain" },
 };
 
