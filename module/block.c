@@ -7,7 +7,7 @@
  *	block lock		never two at a time without a hand-over
  *	folio lock		core installs a PMD under it after ->fault
  *	i_mmap_rwsem, page-table locks	inside unmap_mapping_pages()
- *	pool->domain_lock
+ *	pool->domain_lock, pool->store_lock
  *	tier->lru_lock
  *	pool->resize_lock
  *	inode->i_lock, member->lock, region->table_lock

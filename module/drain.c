@@ -245,7 +245,7 @@ int kvl_drain_start(struct kvl_pool *pool, struct kvl_member *m)
 	err = -ENOSPC;
 	if (is_memory(m) && !other_memory(pool, m)) {
 		pr_warn_ratelimited("pool %u: %s is not drained: the pool has no other memory\n",
-			pool->id, m->name);
+				    pool->id, m->name);
 		goto unlock;
 	}
 	set_draining(pool, m, true);
@@ -257,7 +257,7 @@ int kvl_drain_start(struct kvl_pool *pool, struct kvl_member *m)
 		set_draining(pool, m, false);
 		resize(m);
 		pr_warn_ratelimited("pool %u: %s is not drained: %lld blocks are stored, without it %lld would fit\n",
-			pool->id, m->name, used, max(left, 0LL));
+				    pool->id, m->name, used, max(left, 0LL));
 		goto unlock;
 	}
 	err = 0;

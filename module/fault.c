@@ -149,6 +149,7 @@ static bool promote_first(struct kvl_region *r, u64 index,
 	if (!kvl_addr_is_memory(home) ||
 	    kvl_addr_tier(home) == KVLIFT_TIER_DRAM ||
 	    !kvl_policy_promote(pool, kvl_addr_tier(home)) ||
+	    test_bit(KVL_B_MOVING, &b->flags) ||
 	    folio_mapped(kvl_region_folio(r, b)) ||
 	    !kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM) ||
 	    kvl_tier_alloc(dram, numa_node_id(), &dst))

@@ -483,7 +483,7 @@ static u64 demote_range(struct kvl_region *r, u64 first, u64 last)
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_batch batch;
 	struct kvl_block *b;
-	u64 i;
+	u64 i, start = first;
 
 	kvl_batch_init(&batch, pool);
 	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
@@ -491,8 +491,11 @@ static u64 demote_range(struct kvl_region *r, u64 first, u64 last)
 			continue;
 		kvl_heat_cold(r, i, b);
 		kvl_batch_demote(&batch, r, i, b, KVL_WHY_HINT);
-		if (batch.n)
+		if (batch.n && i - start < KVL_BATCH)
 			continue;
+		/* Locks are not held for long. */
+		kvl_batch_run(&batch);
+		start = i;
 		kvl_move_wait(pool, KVL_MAX_MOVES);
 		if (fatal_signal_pending(current))
 			break;

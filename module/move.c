@@ -369,18 +369,33 @@ static void mark_moving(struct kvl_move *m)
 		kvl_move_leaving(m, 1);
 }
 
-/* The lock stays with the move while it copies. */
-static void begin_stopped(struct kvl_move *m, struct list_head *ended)
+/* To be stopped when it is its turn: others need not wait for its copy. */
+static void begin_stop(struct kvl_move *m)
 {
+	m->loc = m->b->loc;
+	mark_moving(m);
+	kvl_block_unlock(m->b);
+}
+
+/* Its turn. True when it goes on without us; else it has ended. */
+static bool stop(struct kvl_move *m, struct list_head *ended)
+{
+	kvl_block_lock(m->b);
+	if ((m->b->loc ^ m->loc) & KVL_LOC_PLACE) {
+		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
+		return false;
+	}
 	if (kvl_block_quiesce(m->r, m->index, m->b, false)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
-		return;
+		return false;
 	}
-	mark_moving(m);
+	/* The lock stays with it while it copies. */
 	if (!to_memory(m))
 		kvl_block_hand_over(m->b);
-	if (submit(m))
-		kvl_move_end_stopped(m, ended);
+	if (!submit(m))
+		return true;
+	kvl_move_end_stopped(m, ended);
+	return false;
 }
 
 /*
@@ -430,8 +445,8 @@ static void begin_drop(struct kvl_move **m, struct list_head *ended)
 }
 
 /*
- * Begins a run of neighbours in memory, whose locks are held. What is left in
- * the array has to be copied.
+ * Begins a run of neighbours in memory, and gives their locks up. What is left
+ * in the array has to be copied.
  */
 static void begin_run(struct kvl_move **m, unsigned int n,
 		      struct list_head *ended)
@@ -463,8 +478,7 @@ static void begin_run(struct kvl_move **m, unsigned int n,
 		if (!m[i])
 			continue;
 		if (e->proto == KVL_PROTO_STOP) {
-			begin_stopped(e, ended);
-			m[i] = NULL;
+			begin_stop(e);
 			continue;
 		}
 		if (e->proto == KVL_PROTO_SAMPLE && folio_mapped(e->folio))
@@ -484,61 +498,79 @@ void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool)
 	batch->moved = 0;
 }
 
+/* Reads go on their way, the rest is ready to be copied: no lock is held. */
+static void begin_all(struct kvl_batch *batch, struct list_head *ended)
+{
+	struct kvl_move **m = batch->m;
+	u64 now = ktime_get_ns();
+	unsigned int i, k;
+
+	for (i = 0; i < batch->n; i++)
+		m[i]->t_start = now;
+	for (i = 0; i < batch->n; i += k) {
+		k = 1;
+		if (from_memory(m[i])) {
+			k = run_length(m + i, batch->n - i);
+			begin_run(m + i, k, ended);
+			continue;
+		}
+		kvl_block_hand_over(m[i]->b);
+		submit(m[i]);
+		batch->moved++;
+		m[i] = NULL;
+	}
+}
+
 void kvl_batch_run(struct kvl_batch *batch)
 {
-	struct kvl_pool *pool = batch->pool;
 	struct kvl_move **m = batch->m;
-	unsigned int i, k, n = 0;
+	unsigned int i, n = 0;
 	struct blk_plug plug;
 	LIST_HEAD(ended);
-	u64 now;
 
 	if (!batch->n)
 		return;
-	now = ktime_get_ns();
 	blk_start_plug(&plug);
-	for (i = 0; i < batch->n; i += k) {
-		unsigned int j;
-
-		m[i]->t_start = now;
-		if (!from_memory(m[i])) {
-			k = 1;
-			kvl_block_hand_over(m[i]->b);
+	begin_all(batch, &ended);
+	for (i = 0; i < batch->n; i++)
+		if (m[i] && m[i]->proto != KVL_PROTO_STOP && !to_memory(m[i])) {
 			submit(m[i]);
 			batch->moved++;
-			continue;
+			m[i] = NULL;
 		}
-		k = run_length(m + i, batch->n - i);
-		for (j = i; j < i + k; j++)
-			m[j]->t_start = now;
-		begin_run(m + i, k, &ended);
-		for (j = i; j < i + k; j++) {
-			if (!m[j])
-				continue;
-			/* Those to devices go on when they have arrived. */
-			if (submit(m[j]))
-				m[n++] = m[j];
-			else
-				batch->moved++;
+	blk_finish_plug(&plug);
+	for (i = 0; i < batch->n; i++) {
+		if (!m[i])
+			continue;
+		if (m[i]->proto == KVL_PROTO_STOP) {
+			batch->moved += stop(m[i], &ended);
+		} else {
+			submit(m[i]);
+			m[n++] = m[i];
 		}
 	}
-	blk_finish_plug(&plug);
 	arrived(m, n, &ended);
-	batch->moved += kvl_moves_reap(pool, &ended);
+	batch->moved += kvl_moves_reap(batch->pool, &ended);
 	batch->n = 0;
 }
 
+/* NULL: no memory just now; the lock is given up then. */
 static struct kvl_move *add(struct kvl_batch *batch, struct kvl_region *r,
 			    u64 index, struct kvl_block *b, u64 dst,
 			    enum kvl_why why, struct kvl_request *req)
 {
+	/* With others in the batch waiting could be for ever. */
 	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
 	unsigned int i;
 
 	if (!m) {
-		/* Ours may be what others wait for. */
-		kvl_batch_run(batch);
-		m = new_move(r, index, b, dst, why, true);
+		kvl_count(batch->pool, KVL_C_REFUSED_BUSY);
+		if (dst != b->shadow)
+			kvl_slot_free(batch->pool, dst);
+		if (req)
+			kvl_request_block(req, index, b, -ENOMEM);
+		kvl_block_unlock(b);
+		return NULL;
 	}
 	for (i = batch->n; i; i--) {
 		struct kvl_move *p = batch->m[i - 1];
@@ -569,17 +601,21 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		     struct kvl_block *b)
 {
 	struct kvl_tier *t = &batch->pool->tiers[KVLIFT_TIER_NVME];
+	struct kvl_move *m;
 	u64 dst;
 
 	if (!kvl_block_trylock(b))
 		return;
 	dst = b->shadow;
 	if (!kvl_addr_is_memory(kvl_block_home(b)) || !kvl_block_unstored(b) ||
+	    (dst && !kvl_member_usable(kvl_addr_member(batch->pool, dst))) ||
 	    (!dst && kvl_tier_alloc(t, NUMA_NO_NODE, &dst))) {
 		kvl_block_unlock(b);
 		return;
 	}
-	add(batch, r, index, b, dst, KVL_WHY_STORE, NULL)->store = true;
+	m = add(batch, r, index, b, dst, KVL_WHY_STORE, NULL);
+	if (m)
+		m->store = true;
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }

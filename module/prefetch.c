@@ -246,7 +246,7 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 	unsigned int max = p->q ? MAX_TRIES_TOLD : MAX_TRIES;
 	u64 i = p->first, t = ktime_get_ns();
 	struct kvl_batch batch;
-	unsigned int tries = 0;
+	unsigned int tries = 0, looked = 0;
 	struct kvl_block *b;
 	bool way = false;
 	int err;
@@ -258,6 +258,9 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 		way = !batch.n && give_way(pool, p, i);
 		if (way)
 			break;
+		/* Locks are not held for long. */
+		if (!(++looked % KVL_BATCH))
+			kvl_batch_run(&batch);
 		if (atomic_read(&pool->moves) >= KVL_MAX_MOVES) {
 			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);

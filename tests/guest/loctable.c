@@ -30,6 +30,13 @@ static void same(int fd, const volatile uint64_t *table)
 		CHECK(table[i] == where(fd, i), "word %" PRIu64, i);
 }
 
+/* The words are published one after the other. */
+static void settle(int fd, const volatile uint64_t *table, uint64_t i)
+{
+	for (int n = 0; table[i] != where(fd, i) && n < 100; n++)
+		kvt_msleep(1);
+}
+
 static void follow(int fd, const volatile uint64_t *table, uint64_t i)
 {
 	uint64_t before = table[i];
@@ -37,6 +44,7 @@ static void follow(int fd, const volatile uint64_t *table, uint64_t i)
 
 	for (int below = tier; (below = kvt_tier_below(&info, below)) >= 0;) {
 		CHECK(!kvt_move_to(fd, i, below, 10000), "to tier %d", below);
+		settle(fd, table, i);
 		IS(kvlift_loc_tier(table[i]), below);
 		CHECK(kvlift_loc_gen(table[i]) != kvlift_loc_gen(before),
 		      "moved with the same generation");
@@ -44,6 +52,7 @@ static void follow(int fd, const volatile uint64_t *table, uint64_t i)
 		before = table[i];
 	}
 	CHECK(!kvt_move_to(fd, i, KVLIFT_TIER_DRAM, 10000), "back");
+	settle(fd, table, i);
 	IS(kvlift_loc_tier(table[i]), KVLIFT_TIER_DRAM);
 	/* At rest the word stays as it is. */
 	before = table[i];
