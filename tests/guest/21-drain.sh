@@ -65,14 +65,14 @@ for b in 64K 2M; do
 	# Now the memory can go, and come back.
 	if [ $b = 64K ]; then
 		off=0 all=0
-		for m in /sys/devices/system/node/node$N/memory*; do
+		for m in /sys/devices/system/node/node$N/memory[0-9]*; do
 			all=$((all + 1))
 			{ echo offline >"$m/state"; } 2>/dev/null && off=$((off + 1))
 		done
 		say "node$N: $off of $all memory blocks went offline"
 		[ $off -gt 0 ] || fail "no memory block of node$N can be taken offline"
 		kvtctl check $MNT/f 1 $((data << 20)) || fail "check with node$N offline"
-		for m in /sys/devices/system/node/node$N/memory* /sys/devices/system/memory/memory*; do
+		for m in /sys/devices/system/node/node$N/memory[0-9]* /sys/devices/system/memory/memory[0-9]*; do
 			[ "$(cat "$m/state")" = online ] || echo online_kernel >"$m/state" || fail "online $m"
 		done
 	fi
