@@ -94,7 +94,9 @@ static void end(struct kvl_move *m, int err, struct list_head *ended)
 	if (trace_kvlift_move_enabled())
 		trace_move(m, err, now);
 	if (m->req) {
-		kvl_request_block(m->req, m->index, m->b, err);
+		/* What a device says is nothing that a caller could use. */
+		kvl_request_block(m->req, m->index, m->b,
+				  err && err != -EBUSY ? -EIO : err);
 		kvl_request_put(m->req);
 	}
 	list_add_tail(&m->list, ended);

@@ -122,6 +122,7 @@ static bool drain_region(struct kvl_region *r)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_batch batch;
+	unsigned int looked = 0;
 	struct kvl_block *b;
 	bool dropped = false;
 	u64 i;
@@ -130,6 +131,9 @@ static bool drain_region(struct kvl_region *r)
 	for (i = 0; (b = kvl_region_next(r, &i, U64_MAX >> 8)); i++) {
 		if (READ_ONCE(pool->stopping))
 			break;
+		/* Locks are not held for long. */
+		if (!(++looked % KVL_BATCH))
+			kvl_batch_run(&batch);
 		if (!on_draining(pool, kvl_block_home(b)) &&
 		    !on_draining(pool, READ_ONCE(b->shadow)))
 			continue;

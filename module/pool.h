@@ -91,9 +91,9 @@ struct kvl_pool {
 	struct crypto_shash *crc;
 
 	spinlock_t prefetch_lock;	/* the list and its length */
-	struct list_head prefetch_list;
+	struct list_head prefetch_list[KVLIFT_PRIO_LOW + 1];
 	unsigned int prefetch_queued;
-	atomic64_t prefetch_blocks;
+	atomic64_t prefetch_blocks[KVLIFT_PRIO_LOW + 1];
 	u64 prefetch_ns;
 	struct work_struct prefetch;
 

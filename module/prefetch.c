@@ -15,20 +15,36 @@
 
 #define MAX_QUEUED	1024
 
-/* How often a block asks again for a slot, a reclaim retry apart. */
-#define MAX_TRIES	4
+/* For how long a block asks again for a slot. */
+#define PATIENCE	(4 * KVL_RECLAIM_RETRY)
 
 /* The same when somebody is going to hear of it. */
-#define MAX_TRIES_TOLD	20
+#define PATIENCE_TOLD	(20 * KVL_RECLAIM_RETRY)
 
 /* Weight of a new measurement of the rate, one in so many. */
 #define RATE_WEIGHT	8
 
-/* Time from now until @blocks more could be in place, by what was measured. */
-u64 kvl_prefetch_estimate(struct kvl_pool *pool, u64 blocks)
+/*
+ * Whether a request could be done before its deadline, by what was measured
+ * and what waits before it. A refusal lets the figure sink a little, so that
+ * one bad time is not believed for ever.
+ */
+bool kvl_prefetch_in_time(struct kvl_pool *pool, const struct kvl_request *p)
 {
-	return (atomic64_read(&pool->prefetch_blocks) + blocks) *
-	       READ_ONCE(pool->prefetch_ns);
+	u64 ns = READ_ONCE(pool->prefetch_ns), left, need;
+	s64 blocks = p->missing;
+	unsigned int i;
+
+	if (!p->deadline)
+		return true;
+	for (i = 0; i <= p->prio; i++)
+		blocks += atomic64_read(&pool->prefetch_blocks[i]);
+	left = p->deadline > p->submitted ? p->deadline - p->submitted : 0;
+	if (left && (!check_mul_overflow((u64)blocks, ns, &need) &&
+		     need <= left))
+		return true;
+	WRITE_ONCE(pool->prefetch_ns, ns - ns / 64);
+	return false;
 }
 
 static void measure(struct kvl_pool *pool, u64 ns, unsigned int blocks)
@@ -41,15 +57,21 @@ static void measure(struct kvl_pool *pool, u64 ns, unsigned int blocks)
 
 static void insert(struct kvl_pool *pool, struct kvl_request *p)
 {
-	struct kvl_request *e;
+	list_add_tail(&p->list, &pool->prefetch_list[p->prio]);
+	pool->prefetch_queued += !p->q;
+	atomic64_add(p->missing, &pool->prefetch_blocks[p->prio]);
+}
 
-	list_for_each_entry_reverse(e, &pool->prefetch_list, list)
-		if (e->prio <= p->prio)
-			break;
-	/* After the last that is as urgent; the head when there is none. */
-	list_add(&p->list, &e->list);
-	pool->prefetch_queued++;
-	atomic64_add(p->last - p->first + 1, &pool->prefetch_blocks);
+/* The one whose turn it is, or NULL. */
+static struct kvl_request *first(struct kvl_pool *pool)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
+		if (!list_empty(&pool->prefetch_list[i]))
+			return list_first_entry(&pool->prefetch_list[i],
+						struct kvl_request, list);
+	return NULL;
 }
 
 /* Takes over a reference to @p->pending. */
@@ -64,8 +86,8 @@ void kvl_prefetch_submit(struct kvl_pool *pool, struct kvl_request *p)
 static void take_off(struct kvl_pool *pool, struct kvl_request *p)
 {
 	list_del_init(&p->list);
-	pool->prefetch_queued--;
-	atomic64_sub(p->last - p->first + 1, &pool->prefetch_blocks);
+	pool->prefetch_queued -= !p->q;
+	atomic64_sub(p->missing, &pool->prefetch_blocks[p->prio]);
 }
 
 /* True when the request was waiting; its reference is the caller's then. */
@@ -119,8 +141,7 @@ static struct kvl_request *dequeue(struct kvl_pool *pool)
 	struct kvl_request *p;
 
 	spin_lock(&pool->prefetch_lock);
-	p = list_first_entry_or_null(&pool->prefetch_list, struct kvl_request,
-				     list);
+	p = first(pool);
 	if (p)
 		take_off(pool, p);
 	spin_unlock(&pool->prefetch_lock);
@@ -131,12 +152,14 @@ static struct kvl_request *dequeue(struct kvl_pool *pool)
  * Somebody has asked for it, so that this goes deeper than the policy would
  * on its own; reclaim gives at least tier->low slots back.
  */
-static int alloc_memory(struct kvl_tier *t, u64 *dst)
+static int alloc_memory(struct kvl_tier *t, struct kvl_region *r, u64 *dst)
 {
 	int err = -EAGAIN;
 
 	if (atomic64_read(&t->nfree) > (s64)t->low / 2 &&
-	    !kvl_tier_alloc(t, numa_node_id(), dst))
+	    !(kvl_domain_limited(r->domain, t->id) ?
+		      kvl_domain_alloc(t, r, numa_node_id(), false, dst) :
+		      kvl_tier_alloc(t, numa_node_id(), dst)))
 		err = 0;
 	kvl_reclaim_check(t);
 	return err;
@@ -146,18 +169,16 @@ static int place(struct kvl_request *p, u64 home, u64 *dst)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
-	bool may = kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM);
 
 	/* Of a domain that is at its limit one block leaves for another. */
-	if (p->q && p->tier == KVLIFT_TIER_DRAM && !may) {
-		kvl_domain_press(p->r->domain, dram);
-		return -EAGAIN;
-	}
 	if (p->q && p->tier == KVLIFT_TIER_DRAM)
-		return alloc_memory(dram, dst);
+		return alloc_memory(dram, p->r, dst);
 	/* A hint's block can be used where it is. */
 	if (kvl_addr_is_memory(home))
-		return may && !alloc_memory(dram, dst) ? 0 : -ENOENT;
+		return kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM) &&
+				       !alloc_memory(dram, p->r, dst) ?
+			       0 :
+			       -ENOENT;
 	return kvl_policy_place(pool, p->r, dst) ? -EAGAIN : 0;
 }
 
@@ -185,15 +206,20 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	if (!lock_block(batch, p, b))
 		return 0;
 	home = kvl_block_home(b);
-	if (!home && p->lease_ms)
+	if (p->lease_ms && index >= kvl_region_nr_blocks(p->r)) {
+		err = -ENXIO;
+	} else if (!home && p->lease_ms) {
 		err = kvl_block_populate(p->r, index, b);
-	else if (b->loc & KVLIFT_LOC_ERROR)
+		home = err ? 0 : kvl_block_home(b);
+	} else if (b->loc & KVLIFT_LOC_ERROR) {
 		err = -EIO;
-	else if (home && (kvl_addr_tier(home) > p->tier) &&
-		 (p->q || !test_bit(KVL_B_MOVING, &b->flags)))
-		err = test_bit(KVL_B_MOVING, &b->flags) ?
-			      -EAGAIN :
-			      (place(p, home, &dst) ?: 1);
+	}
+	if (!err && home && kvl_addr_tier(home) > p->tier) {
+		if (!test_bit(KVL_B_MOVING, &b->flags))
+			err = place(p, home, &dst) ?: 1;
+		else if (p->q)
+			err = -EAGAIN;
+	}
 	if (err == 1) {
 		kvl_batch_add(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
 		return 0;
@@ -202,6 +228,15 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_request_block(p, index, b, err);
 	kvl_block_unlock(b);
 	return err == -EAGAIN ? err : 0;
+}
+
+/* The next block of a request; of one with a lease every one is made. */
+static struct kvl_block *next_block(struct kvl_request *p, u64 *i)
+{
+	if (!p->lease_ms)
+		return kvl_region_next(p->r, i, p->last);
+	/* Made when it was submitted. */
+	return *i <= p->last ? kvl_region_find(p->r, *i) : NULL;
 }
 
 static int stopped(struct kvl_request *p)
@@ -214,14 +249,6 @@ static int stopped(struct kvl_request *p)
 	return 0;
 }
 
-/* The next block of a request; of one with a lease every one is made. */
-static struct kvl_block *next_block(struct kvl_request *p, u64 *i)
-{
-	if (!p->lease_ms)
-		return kvl_region_next(p->r, i, p->last);
-	return *i <= p->last ? kvl_region_get(p->r, *i) : NULL;
-}
-
 /* True when the request has made room for a more urgent one. */
 static bool give_way(struct kvl_pool *pool, struct kvl_request *p, u64 i)
 {
@@ -229,9 +256,9 @@ static bool give_way(struct kvl_pool *pool, struct kvl_request *p, u64 i)
 	bool way;
 
 	spin_lock(&pool->prefetch_lock);
-	e = list_first_entry_or_null(&pool->prefetch_list, struct kvl_request,
-				     list);
-	way = e && e->prio < p->prio && !READ_ONCE(pool->stopping);
+	e = first(pool);
+	/* Who cancels looks for it under the lock after having said so. */
+	way = e && e->prio < p->prio && !stopped(p);
 	if (way) {
 		p->first = i;
 		insert(pool, p);
@@ -243,10 +270,11 @@ static bool give_way(struct kvl_pool *pool, struct kvl_request *p, u64 i)
 /* False when the request waits again. */
 static bool run(struct kvl_pool *pool, struct kvl_request *p)
 {
-	unsigned int max = p->q ? MAX_TRIES_TOLD : MAX_TRIES;
+	unsigned long patience = p->q ? PATIENCE_TOLD : PATIENCE;
+	unsigned long since = 0;
 	u64 i = p->first, t = ktime_get_ns();
 	struct kvl_batch batch;
-	unsigned int tries = 0, looked = 0;
+	unsigned int looked = 0;
 	struct kvl_block *b;
 	bool way = false;
 	int err;
@@ -266,9 +294,10 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
 		if (bring(&batch, p, i, b) != -EAGAIN) {
-			tries = 0;
+			since = 0;
 			i++;
-		} else if (tries++ < max) {
+		} else if (!since || time_before(jiffies, since + patience)) {
+			since = since ?: jiffies;
 			kvl_batch_run(&batch);
 			wait_event_timeout(pool->slot_wait,
 					   kvl_pool_slot_seq(pool) != seq ||

@@ -35,6 +35,7 @@
  * @requests:	all of them
  * @ended:	those whose completion is to be read
  * @nr:		length of @requests
+ * @over:	leases that have ended by themselves, not cleared up yet
  * @wait:	readers, and the last close
  * @efd:	signalled with each completion, or NULL
  */
@@ -45,6 +46,7 @@ struct kvl_queue {
 	struct list_head requests;
 	struct list_head ended;
 	unsigned int nr;
+	atomic_t over;
 	wait_queue_head_t wait;
 	struct eventfd_ctx *efd;
 };
@@ -61,8 +63,13 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 
 	kvl_block_lock(b);
-	if (!((b->loc ^ loc) & KVL_LOC_PLACE))
-		kvl_mem_slot(pool, kvl_block_home(b))->leases--;
+	if (!((b->loc ^ loc) & KVL_LOC_PLACE)) {
+		struct kvl_slot *s = kvl_mem_slot(pool, kvl_block_home(b));
+
+		/* The generation may have gone round: then there is none. */
+		if (s->leases)
+			s->leases--;
+	}
 	kvl_block_unlock(b);
 	kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
 }
@@ -77,7 +84,7 @@ static void unlease(struct kvl_request *p)
 	for (i = 0; i <= p->last - p->start; i++)
 		if (p->locs[i])
 			unlease_block(p, p->start + i, p->locs[i]);
-	p->leased = false;
+	WRITE_ONCE(p->leased, false);
 	/* Who could not move them may now. */
 	kvl_pool_slot_freed(pool);
 }
@@ -131,12 +138,13 @@ static void post(struct kvl_request *p)
 {
 	struct kvl_queue *q = p->q;
 
+	spin_lock(&q->lock);
 	p->ended = ktime_get_ns();
+	p->state = KVL_REQ_ENDED;
+	/* Not before: end_work() posts a request that still waits. */
 	if (p->leased)
 		mod_delayed_work(q->pool->wq, &p->end,
 				 msecs_to_jiffies(p->lease_ms));
-	spin_lock(&q->lock);
-	p->state = KVL_REQ_ENDED;
 	list_add_tail(&p->elist, &q->ended);
 	if (q->efd)
 		eventfd_signal(q->efd);
@@ -152,11 +160,33 @@ static void end_work(struct work_struct *work)
 					     struct kvl_request, end);
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 
-	if (p->leased && p->state != KVL_REQ_WAITING)
-		kvl_count(pool, KVL_C_LEASE_EXPIRED);
-	unlease(p);
-	if (p->state == KVL_REQ_WAITING)
+	if (READ_ONCE(p->state) == KVL_REQ_WAITING) {
+		unlease(p);
 		post(p);
+		return;
+	}
+	kvl_count(pool, KVL_C_LEASE_EXPIRED);
+	unlease(p);
+	atomic_inc(&p->q->over);
+}
+
+/* Frees requests whose lease is over and whose event was read. */
+static void clear_up(struct kvl_queue *q)
+{
+	struct kvl_request *p, *tmp;
+	LIST_HEAD(over);
+
+	if (!atomic_read(&q->over) || !atomic_xchg(&q->over, 0))
+		return;
+	spin_lock(&q->lock);
+	list_for_each_entry_safe(p, tmp, &q->requests, qlist)
+		if (p->state == KVL_REQ_LEASED && !READ_ONCE(p->leased)) {
+			unlink_request(q, p);
+			list_add(&p->qlist, &over);
+		}
+	spin_unlock(&q->lock);
+	list_for_each_entry_safe(p, tmp, &over, qlist)
+		free_request(p);
 }
 
 void kvl_request_put(struct kvl_request *p)
@@ -175,22 +205,29 @@ static int judge(struct kvl_request *p, u64 count)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 	u64 nr = kvl_region_nr_blocks(p->r);
-	u64 missing = 0, i;
+	u64 missing = 0, cap = 0, i;
 	struct kvl_block *b;
+	unsigned int id;
 
 	if (p->start >= nr || count > nr - p->start)
 		return -ENXIO;
 	if (!pool->tiers[p->tier].nr_members)
 		return -ENODEV;
-	if (p->lease_ms &&
-	    count > kvl_domain_lease_cap(p->r->domain, p->tier))
+	for (id = KVLIFT_TIER_DRAM; id <= p->tier; id++)
+		if (pool->tiers[id].nr_members)
+			cap += kvl_domain_lease_cap(p->r->domain, id);
+	if (p->lease_ms && count > cap)
 		return -EDQUOT;
+	/* Here and not by the worker: they are charged to who asks. */
+	for (i = max(p->start, 1ULL); p->lease_ms && i <= p->last;
+	     i = (i | (KVL_CHUNK_BLOCKS - 1)) + 1)
+		if (!kvl_region_get(p->r, i))
+			return -ENOMEM;
 	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++)
-		missing += !in_place(p, READ_ONCE(b->loc));
-	if (p->deadline &&
-	    p->submitted + kvl_prefetch_estimate(pool, missing) > p->deadline)
-		return -ETIME;
-	return 0;
+		missing += kvl_block_home(b) &&
+			   !in_place(p, READ_ONCE(b->loc));
+	p->missing = missing;
+	return kvl_prefetch_in_time(pool, p) ? 0 : -ETIME;
 }
 
 static int submit_one(struct kvl_queue *q, const struct kvlift_req *u)
@@ -288,6 +325,7 @@ static long submit(struct kvl_queue *q, void __user *arg)
 	if (s.flags || s.reserved[0] || s.reserved[1] ||
 	    s.count > KVLIFT_SUBMIT_MAX)
 		return -EINVAL;
+	clear_up(q);
 	for (i = 0; i < s.count && !err; i++) {
 		if (copy_from_user(&u, u64_to_user_ptr(s.ptr) + i * sizeof(u),
 				   sizeof(u)))
@@ -429,7 +467,7 @@ static bool next_event(struct kvl_queue *q, struct kvlift_event *e)
 		.blocks = atomic64_read(&p->ready),
 		.ns = p->ended - p->submitted,
 	};
-	if (p->lease_ms && !p->error) {
+	if (READ_ONCE(p->leased) && !p->error) {
 		p->state = KVL_REQ_LEASED;
 	} else {
 		unlink_request(q, p);
@@ -450,11 +488,14 @@ static ssize_t queue_read(struct file *file, char __user *buf, size_t size,
 
 	if (size < sizeof(e))
 		return -EINVAL;
-	/* A bad buffer must not cost a completion. */
-	if (fault_in_writeable(buf, min(size, PAGE_SIZE)))
-		return -EFAULT;
+	clear_up(q);
 	while (!done) {
-		while (size - done >= sizeof(e) && next_event(q, &e)) {
+		while (size - done >= sizeof(e)) {
+			/* A bad buffer must not cost an event. */
+			if (fault_in_writeable(buf + done, sizeof(e)))
+				return done ?: -EFAULT;
+			if (!next_event(q, &e))
+				break;
 			if (copy_to_user(buf + done, &e, sizeof(e)))
 				return done ?: -EFAULT;
 			done += sizeof(e);

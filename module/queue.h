@@ -37,6 +37,7 @@ enum kvl_req_state {
  * @cookie:	the user's name for it
  * @tier:	slowest tier that will do
  * @prio:	0 is first
+ * @missing:	blocks that were not in place when it was submitted
  * @lease_ms:	0: no lease
  * @deadline:	ktime in ns, 0 for none
  * @submitted:	ktime in ns
@@ -62,6 +63,7 @@ struct kvl_request {
 	u64 cookie;
 	unsigned int tier;
 	unsigned int prio;
+	u64 missing;
 	unsigned int lease_ms;
 	u64 deadline;
 	u64 submitted;
@@ -91,6 +93,6 @@ long kvl_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 /* prefetch.c */
 void kvl_prefetch_submit(struct kvl_pool *pool, struct kvl_request *p);
 bool kvl_prefetch_remove(struct kvl_pool *pool, struct kvl_request *p);
-u64 kvl_prefetch_estimate(struct kvl_pool *pool, u64 blocks);
+bool kvl_prefetch_in_time(struct kvl_pool *pool, const struct kvl_request *p);
 
 #endif /* KVL_QUEUE_H */

@@ -207,7 +207,8 @@ static struct kvl_pool *pool_create(void)
 	spin_lock_init(&pool->prefetch_lock);
 	spin_lock_init(&pool->domain_lock);
 	INIT_LIST_HEAD(&pool->domains);
-	INIT_LIST_HEAD(&pool->prefetch_list);
+	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
+		INIT_LIST_HEAD(&pool->prefetch_list[i]);
 	INIT_WORK(&pool->prefetch, kvl_prefetch_work);
 	spin_lock_init(&pool->store_lock);
 	INIT_LIST_HEAD(&pool->store_list);

@@ -359,6 +359,7 @@ struct kvlift_submit {
  *		-ENODEV	the pool has no such tier
  *		-EDQUOT	more leases than the domain may hold
  *		-ENOSPC	no slot became free
+ *		-ENOMEM	no memory for the records of the blocks
  *		-EIO	a block cannot be read
  *		-EBUSY	a block could not be moved (pinned)
  *		-ECANCELED
@@ -509,7 +510,7 @@ struct kvlift_domain {
 /*
  * A cookie. Cancel: the request ends with -ECANCELED unless it was quicker;
  * ENOENT, EALREADY. Release: ends a lease, event read or not; ENOENT, EBUSY (the
- * request has not ended yet), ETIME (the lease was over already).
+ * request has not ended yet), ETIME or ENOENT (the lease was over already).
  */
 #define KVLIFT_IOC_CANCEL	_IOW(KVLIFT_IOC_MAGIC, 12, __u64)
 #define KVLIFT_IOC_RELEASE	_IOW(KVLIFT_IOC_MAGIC, 13, __u64)
