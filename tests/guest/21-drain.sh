@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A node and a device are emptied under a reader and a writer; then the node's memory can be taken offline.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 # time: 240
 . "$(dirname "$0")/lib.sh"
 
