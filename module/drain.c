@@ -266,7 +266,8 @@ int kvl_drain_start(struct kvl_pool *pool, struct kvl_member *m)
 	}
 	err = 0;
 	resize(m);
-	pr_info_ratelimited("pool %u: %s is being drained\n", pool->id, m->name);
+	pr_info_ratelimited("pool %u: %s is being drained\n", pool->id,
+			    m->name);
 	mod_delayed_work(pool->wq, &pool->drain, 0);
 unlock:
 	mutex_unlock(&drain_lock);
@@ -281,7 +282,8 @@ void kvl_drain_cancel(struct kvl_pool *pool, struct kvl_member *m)
 	if (m->draining) {
 		set_draining(pool, m, false);
 		resize(m);
-		pr_info_ratelimited("pool %u: %s is in use again\n", pool->id, m->name);
+		pr_info_ratelimited("pool %u: %s is in use again\n", pool->id,
+				    m->name);
 	}
 	mutex_unlock(&drain_lock);
 	up_read(&pool->sb->s_umount);

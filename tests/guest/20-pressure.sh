@@ -7,7 +7,6 @@
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
-need_cmd python3
 load
 P=
 dram() { cat "/sys/fs/kvlift/$P/dram/0/$1"; }
@@ -18,14 +17,10 @@ kills() { dmesg | grep -c 'Out of memory: Killed'; }
 
 # hog MIB: touches that much and ends; 137 when the OOM killer chose it.
 hog() {
-	python3 - "$1" 2>&1 <<'PY'
-import mmap, sys
-open("/proc/self/oom_score_adj", "w").write("1000")
-n = int(sys.argv[1]) << 20
-m = mmap.mmap(-1, n, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-for i in range(0, n, 4096):
-    m[i] = 1
-PY
+	(
+		echo 1000 >/proc/$BASHPID/oom_score_adj
+		exec kvtctl hog / "$1"
+	)
 }
 
 # In MiB: the pool, what is stored there, and how much more than there is the

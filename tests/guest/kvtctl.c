@@ -18,6 +18,7 @@
  *	kvtctl write FILE OFFSET LEN [SEED]	the same, of the pattern
  *	kvtctl load FILE OFFSET		signal of a mapped read, 0 for none
  *	kvtctl store FILE OFFSET	signal of a mapped store, 0 for none
+ *	kvtctl hog FILE MIB		touch that much anonymous memory
  *	kvtctl hold FILE [rw|ro] [BYTES] keep it open (and mapped) until a line
  *					comes on standard input
  */
@@ -158,6 +159,23 @@ static int check(int fd, uint64_t seed, uint64_t len, uint64_t off)
 	return 0;
 }
 
+/*
+ * Its own text stays in memory: a process that the kernel takes that from, to
+ * read it again at once, gets on for minutes without running out.
+ */
+static int hog(uint64_t mib)
+{
+	size_t n = mib << 20;
+	char *m;
+
+	MUST(mlockall(MCL_CURRENT));
+	m = MUST(mmap(NULL, n, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	for (size_t i = 0; i < n; i += 4096)
+		*(volatile char *)(m + i) = 1;
+	return 0;
+}
+
 static int transfer(int fd, bool out, uint64_t off, uint64_t len, uint64_t seed)
 {
 	char *buf = malloc(len);
@@ -229,6 +247,8 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		return read(0, line, sizeof(line)) < 0;
 	}
+	if (!strcmp(cmd, "hog"))
+		return hog(num(argv, argc, 3, 0));
 	if (!strcmp(cmd, "wait"))
 		return wait_got(fd, num(argv, argc, 3, 20000));
 	if (!strcmp(cmd, "move") && argc > 3)
