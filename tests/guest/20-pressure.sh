@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A process that needs more memory than is available gets it from the pool, down to the floor, and the pool gets it back.
 # guest: --devices nvme --memory 1G
-# kernels: 6.12
-# time: 600
+# kernels: 6.12 newest
+# time: 300
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
@@ -73,7 +73,9 @@ for b in 64K 2M; do
 		pressed "free slots, $b"
 		[ "$(counter shrunk)" -gt 0 ] || fail "nothing was given back"
 		[ "$(counter demote)" = 0 ] || fail "blocks were moved for it"
-		[ "$(df --output=size -B1M $MNT | tail -n 1)" -lt "$capacity" ] || fail "the capacity is what it was"
+		# Where the process takes long to end the pool may have grown again.
+		now=$(df --output=size -B1M $MNT | tail -n 1)
+		got_is "$(dram asked)" || [ "$now" -lt "$capacity" ] || fail "the capacity is what it was"
 		grown
 		[ "$(counter grown_back)" -gt 0 ] || fail "grown_back"
 	fi
