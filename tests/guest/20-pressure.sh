@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A process that needs more memory than is available gets it from the pool, down to the floor, and the pool gets it back.
 # guest: --devices nvme --memory 1G
-# kernels: 6.12 newest
-# time: 300
+# kernels: 6.12
+# time: 480
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
