@@ -457,6 +457,7 @@ static void begin_run(struct kvl_move **m, unsigned int n,
 		struct kvl_slot *s = src_slot(m[i]);
 
 		m[i]->folio = s->folio;
+		kvl_block_wait_mapped(m[i]->r, s->folio);
 		m[i]->proto = choose(m[i]);
 		/* Then its users need not fault again. */
 		if (s->leases) {

@@ -215,6 +215,19 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_domain_settle(pool, s);
 }
 
+/*
+ * With the block's lock held: waits for a fault that has given that lock up
+ * and is about to install its PMD, so that who looks at the mappings sees it.
+ * Blocks that are mapped by PTEs are mapped under their lock.
+ */
+void kvl_block_wait_mapped(struct kvl_region *r, struct folio *folio)
+{
+	if (kvl_region_pool(r)->block_size != PMD_SIZE)
+		return;
+	folio_lock(folio);
+	folio_unlock(folio);
+}
+
 /* The content is changing, or will without our seeing it. */
 void kvl_block_mark_written(struct kvl_region *r, u64 index,
 			    struct kvl_block *b)

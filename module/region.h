@@ -129,6 +129,7 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
 int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      bool force);
 void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b);
+void kvl_block_wait_mapped(struct kvl_region *r, struct folio *folio);
 void kvl_block_sample(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      struct folio *folio);
 void kvl_block_mark_written(struct kvl_region *r, u64 index,

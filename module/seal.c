@@ -32,6 +32,9 @@ static u64 complete_run(struct kvl_region *r, u64 first, struct kvl_block **b,
 	unsigned int i;
 	u64 done = 0;
 
+	for (i = 0; i < n; i++)
+		if (kvl_addr_is_memory(kvl_block_home(b[i])))
+			kvl_block_wait_mapped(r, kvl_region_folio(r, b[i]));
 	/* Nothing that is mapped can have been stored to since it was sealed. */
 	if (!READ_ONCE(r->sealed))
 		kvl_region_unmap(r, first, n);
