@@ -40,8 +40,10 @@ bool kvl_prefetch_in_time(struct kvl_pool *pool, const struct kvl_request *p)
 	for (i = 0; i <= p->prio; i++)
 		blocks += atomic64_read(&pool->prefetch_blocks[i]);
 	left = p->deadline > p->submitted ? p->deadline - p->submitted : 0;
-	if (left && (!check_mul_overflow((u64)blocks, ns, &need) &&
-		     need <= left))
+	/* That says nothing about the rate. */
+	if (!left)
+		return false;
+	if (!check_mul_overflow((u64)blocks, ns, &need) && need <= left)
 		return true;
 	WRITE_ONCE(pool->prefetch_ns, ns - ns / 64);
 	return false;
