@@ -8,6 +8,7 @@
  * Floor: one copy per byte. A write that covers a hole or a whole block goes
  * into a fresh slot, so nothing is zeroed or read first.
  */
+#include <linux/blkdev.h>
 #include <linux/fadvise.h>
 #include <linux/mm.h>
 #include <linux/falloc.h>
@@ -478,10 +479,12 @@ unlock:
 static u64 demote_range(struct kvl_region *r, u64 first, u64 last)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	struct blk_plug plug;
 	struct kvl_block *b;
 	u64 i, done = 0;
 	int err;
 
+	blk_start_plug(&plug);
 	for (i = first; (b = kvl_region_next(r, &i, last)); i++) {
 		if (!kvl_block_trylock(b))
 			continue;
@@ -494,6 +497,7 @@ static u64 demote_range(struct kvl_region *r, u64 first, u64 last)
 			break;
 		cond_resched();
 	}
+	blk_finish_plug(&plug);
 	return done;
 }
 

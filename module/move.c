@@ -270,6 +270,7 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 	m->copy.pool = pool;
 	m->copy.src = src;
 	m->copy.dst = dst;
+	m->copy.prio = why <= KVL_WHY_WRITE ? KVL_IO_URGENT : KVL_IO_NORMAL;
 	m->copy.done = copy_done;
 	m->r = r;
 	m->b = b;

@@ -19,17 +19,25 @@ typedef __u32 u32;
  * struct kvl_mount_opts - what a mount asks for besides its members
  * @block_size:	bytes, 0 when not given
  * @low, @high:	watermarks of free slots in percent of a memory tier
+ * @depth:	copies in flight per device
  * @hard:	the mount fails when a budget cannot be had in full
+ * @nodiscard:	freed slots of a device are not discarded
+ * @poll:	a task that waits for a device polls
  */
 struct kvl_mount_opts {
 	u32 block_size;
 	u32 low;
 	u32 high;
+	u32 depth;
 	bool hard;
+	bool nodiscard;
+	bool poll;
 };
 
 #define KVL_LOW_DEFAULT		3
 #define KVL_HIGH_DEFAULT	6
+#define KVL_DEPTH_DEFAULT	128
+#define KVL_DEPTH_MAX		1024
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option

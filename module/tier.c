@@ -29,6 +29,7 @@ void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
 	atomic64_set(&t->nfree, 0);
 	atomic_set(&t->leaving, 0);
 	spin_lock_init(&t->lru_lock);
+	spin_lock_init(&t->stripe_lock);
 	INIT_LIST_HEAD(&t->lru);
 	INIT_LIST_HEAD(&t->shadowed);
 	INIT_DELAYED_WORK(&t->reclaim, kvl_reclaim_work);
