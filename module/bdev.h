@@ -87,6 +87,7 @@ static inline sector_t kvl_bdev_sector(struct kvl_bdev *d, u32 slot)
 /* bdev_io.c */
 void kvl_bdev_io_init(struct kvl_bdev *d);
 void kvl_bdev_submit(struct kvl_copy *copy);
+void kvl_bdev_expedite(struct kvl_member *m, u64 addr);
 void kvl_bdev_io_drain(struct kvl_bdev *d);
 
 /* bdev_discard.c */

@@ -234,6 +234,34 @@ static struct kvl_copy *dequeue(struct kvl_bdev *d)
 	return copy;
 }
 
+/* The one that reads from or writes to @addr becomes urgent, if it waits. */
+void kvl_bdev_expedite(struct kvl_member *m, u64 addr)
+{
+	struct kvl_bdev *d = kvl_bdev(m);
+	struct kvl_copy *copy;
+	bool found = false;
+	unsigned int prio;
+
+	if (!READ_ONCE(d->nr_queued))
+		return;
+	spin_lock_irq(&d->queue_lock);
+	for (prio = 0; prio < KVL_NR_IO && !found; prio++) {
+		list_for_each_entry(copy, &d->queue[prio], wait) {
+			found = copy->src == addr || copy->dst == addr;
+			if (!found)
+				continue;
+			copy->prio = KVL_IO_URGENT;
+			list_move_tail(&copy->wait, &d->queue[KVL_IO_URGENT]);
+			break;
+		}
+	}
+	spin_unlock_irq(&d->queue_lock);
+	/* Pairs with put_credit(), as in enqueue(). */
+	smp_mb();
+	if (found && want_more(d, atomic_read(&d->m.inflight)))
+		queue_work(d->pool->io_wq, &d->more);
+}
+
 static void submit_more(struct work_struct *work)
 {
 	struct kvl_bdev *d = container_of(work, struct kvl_bdev, more);

@@ -220,6 +220,17 @@ void kvl_copy_submit(struct kvl_copy *copy)
 		dst->ops->submit(copy);
 }
 
+void kvl_copy_expedite(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_member *m;
+
+	if (!addr)
+		return;
+	m = kvl_addr_member(pool, addr);
+	if (m->ops->expedite)
+		m->ops->expedite(m, addr);
+}
+
 /* Free slots that movement needs; too many would waste a small tier. */
 static void set_watermarks(struct kvl_tier *t, u64 slots)
 {

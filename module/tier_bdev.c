@@ -186,6 +186,7 @@ static const struct kvl_tier_ops bdev_ops = {
 	.free = bdev_free,
 	.retire = bdev_retire,
 	.submit = kvl_bdev_submit,
+	.expedite = kvl_bdev_expedite,
 	.drain = bdev_drain,
 	.check_resize = bdev_check_resize,
 	.resize = bdev_resize,
