@@ -98,6 +98,7 @@ static void bdev_free(struct kvl_member *m, u32 slot)
 	spin_lock(&m->lock);
 	WARN_ON_ONCE(!test_bit(slot, d->map));
 	__clear_bit(slot, d->map);
+	kvl_bdev_discard_later(d, slot);
 	/* A budget that was cut is met as slots come back. */
 	over = m->got > m->asked;
 	if (over)
@@ -125,6 +126,7 @@ static void bdev_drain(struct kvl_member *m)
 	struct kvl_bdev *d = kvl_bdev(m);
 
 	kvl_bdev_io_drain(d);
+	kvl_bdev_discard_stop(d);
 }
 
 static int bdev_check_resize(struct kvl_member *m, struct fs_context *fc,
@@ -308,6 +310,9 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 	if (d->nr % BITS_PER_LONG)
 		bitmap_set(d->map, d->nr,
 			   BITS_PER_LONG - d->nr % BITS_PER_LONG);
+	err = kvl_bdev_discard_init(d);
+	if (err)
+		return ERR_PTR(err);
 	d->m.asked = asked;
 	d->m.got = asked;
 	d->m.nfree = asked;
