@@ -8,6 +8,7 @@
  * Floor: one copy per byte. A write that covers a hole or a whole block goes
  * into a fresh slot, so nothing is zeroed or read first.
  */
+#include <linux/blkdev.h>
 #include <linux/fadvise.h>
 #include <linux/mm.h>
 #include <linux/falloc.h>
@@ -53,7 +54,7 @@ static ssize_t read_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 again:
 	if (!b || kvl_block_empty(b))
 		return iov_iter_zero(n, to);
-	err = kvl_block_lock_killable(b);
+	err = kvl_block_lock_soon(r, b);
 	if (err)
 		return err;
 	if (b->loc & KVLIFT_LOC_INLINE)
@@ -166,7 +167,7 @@ static ssize_t write_inline(struct kvl_region *r, u32 off, size_t n,
 	got = copy_from_iter(buf, n, from);
 	if (!got)
 		return -EFAULT;
-	err = kvl_block_lock_killable(b);
+	err = kvl_block_lock_soon(r, b);
 	if (err)
 		goto revert;
 	if (kvl_block_charged(b) || inline_grow(r, off + got)) {
@@ -230,7 +231,7 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 	u64 home;
 	int err;
 
-	err = kvl_block_lock_killable(b);
+	err = kvl_block_lock_soon(r, b);
 	if (err)
 		return err;
 	home = kvl_block_home(b);
@@ -329,7 +330,7 @@ static ssize_t write_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 		if (done)
 			return done;
 	}
-	err = kvl_block_lock_killable(b);
+	err = kvl_block_lock_soon(r, b);
 	if (err)
 		return err;
 	home = kvl_block_home(b);

@@ -315,6 +315,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->copy.pool = pool;
 	m->copy.src = kvl_block_home(b);
 	m->copy.dst = dst;
+	m->copy.prio = KVL_IO_NORMAL;
 	m->copy.error = 0;
 	m->copy.done = copy_done;
 	m->r = r;
@@ -615,8 +616,10 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		return;
 	}
 	m = add(batch, r, index, b, dst, KVL_WHY_STORE, NULL);
-	if (m)
+	if (m) {
 		m->store = true;
+		m->copy.prio = KVL_IO_IDLE;
+	}
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }
@@ -715,6 +718,7 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 
 	init_completion(&m->arrived);
 	atomic_set(&m->by, BY_TASK);
+	m->copy.prio = KVL_IO_URGENT;
 	m->t_start = ktime_get_ns();
 	kvl_block_hand_over(b);
 	submit(m);

@@ -21,7 +21,10 @@ typedef __u32 u32;
  * @low, @high:	watermarks of free slots in percent of a memory tier
  * @writeback:	MiB per second written down ahead of need, 0 for none
  * @floor:	percent of a DRAM budget that pressure does not take
+ * @depth:	copies in flight per device
  * @hard:	the mount fails when a budget cannot be had in full
+ * @nodiscard:	freed slots of a device are not discarded
+ * @poll:	a task that waits for a device polls
  */
 struct kvl_mount_opts {
 	u32 block_size;
@@ -29,13 +32,18 @@ struct kvl_mount_opts {
 	u32 high;
 	u32 writeback;
 	u32 floor;
+	u32 depth;
 	bool hard;
+	bool nodiscard;
+	bool poll;
 };
 
 #define KVL_LOW_DEFAULT		3
 #define KVL_HIGH_DEFAULT	6
 #define KVL_WRITEBACK_DEFAULT	256
 #define KVL_FLOOR_DEFAULT	25
+#define KVL_DEPTH_DEFAULT	128
+#define KVL_DEPTH_MAX		1024
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option

@@ -8,7 +8,6 @@
 #ifndef KVL_POOL_H
 #define KVL_POOL_H
 
-#include <linux/bio.h>
 #include <linux/fs.h>
 #include <linux/mempool.h>
 #include <linux/uuid.h>
@@ -87,7 +86,6 @@ struct kvl_pool {
 	struct workqueue_struct *io_wq;
 	mempool_t *move_mempool;
 	struct kvl_done __percpu *done;
-	struct bio_set bios;
 	struct crypto_shash *crc;
 
 	spinlock_t prefetch_lock;	/* the list and its length */

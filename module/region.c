@@ -455,6 +455,18 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 	return kvl_move_read(r, index, b, dst, why);
 }
 
+/*
+ * Most often the block is being read: memory that is not there yet. The read
+ * may be a prefetch that waits for its turn at a device.
+ */
+int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b)
+{
+	if (kvl_block_trylock(b))
+		return 0;
+	kvl_copy_expedite(kvl_region_pool(r), kvl_block_home(b));
+	return kvl_block_wait(b) ?: kvl_block_lock_killable(b);
+}
+
 int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			    struct kvl_block *b, enum kvl_why why,
 			    unsigned int flags)
@@ -465,10 +477,7 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 	for (;;) {
 		unsigned int seq = kvl_pool_slot_seq(pool);
 
-		/* Most often it is being read: memory that is not there yet. */
-		err = kvl_block_trylock(b) ? 0 :
-					     (kvl_block_wait(b) ?:
-					      kvl_block_lock_killable(b));
+		err = kvl_block_lock_soon(r, b);
 		if (err)
 			return err;
 		if ((flags & KVL_RES_IN_SIZE &&
@@ -502,7 +511,7 @@ static int zero_part(struct kvl_region *r, u64 index, u32 from, u32 to,
 
 	if (!b || from >= to)
 		return 0;
-	err = kvl_block_lock_killable(b);
+	err = kvl_block_lock_soon(r, b);
 	if (err)
 		return err;
 	if (b->loc & KVLIFT_LOC_INLINE) {
@@ -695,7 +704,7 @@ int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last)
 			return -ENOMEM;
 		if (!kvl_block_empty(b))
 			continue;
-		err = kvl_block_lock_killable(b);
+		err = kvl_block_lock_soon(r, b);
 		if (err)
 			return err;
 		if (kvl_block_empty(b)) {

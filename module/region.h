@@ -137,6 +137,9 @@ void kvl_block_mark_written(struct kvl_region *r, u64 index,
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
 
+/* As kvl_block_lock_killable(), for a task that wants the block now. */
+int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b);
+
 /* Flags of kvl_block_lock_resident(). */
 #define KVL_RES_IN_SIZE	BIT(0)	/* -ENXIO for a block beyond the file's end */
 #define KVL_RES_NO_FILL	BIT(1)	/* -ENXIO for a block without a slot */

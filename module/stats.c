@@ -34,6 +34,9 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_ABORTED] = "aborted",
 	[KVL_C_READ_BYTES] = "read_bytes",
 	[KVL_C_WRITE_BYTES] = "write_bytes",
+	[KVL_C_DISCARD_BYTES] = "discard_bytes",
+	[KVL_C_IO_RETRIES] = "io_retries",
+	[KVL_C_IO_POLLED] = "io_polled",
 	[KVL_C_IO_ERRORS] = "io_errors",
 	[KVL_C_CSUM_ERRORS] = "csum_errors",
 	[KVL_C_ZEROED] = "zeroed",
@@ -241,6 +244,8 @@ MEMBER_ATTR(lost, "%llu", READ_ONCE(m->nlost));
 MEMBER_ATTR(shadows, "%lld", (s64)atomic64_read(&m->nshadow));
 MEMBER_ATTR(node, "%d", m->node);
 MEMBER_ATTR(name, "%s", m->name);
+MEMBER_ATTR(inflight, "%d", atomic_read(&m->inflight));
+MEMBER_ATTR(inflight_max, "%d", READ_ONCE(m->inflight_max));
 MEMBER_ATTR(filling, "%d", READ_ONCE(m->filling));
 MEMBER_ATTR(draining, "%d", READ_ONCE(m->draining));
 
@@ -263,7 +268,8 @@ static struct attribute *member_attrs[] = {
 	&member_asked.attr,   &member_got.attr,	    &member_free.attr,
 	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
 	&member_name.attr,    &member_used.attr,    &member_filling.attr,
-	&member_target.attr,  &member_draining.attr, NULL,
+	&member_target.attr,  &member_draining.attr,
+	&member_inflight.attr, &member_inflight_max.attr, NULL,
 };
 ATTRIBUTE_GROUPS(member);
 

@@ -29,6 +29,9 @@ enum kvl_counter {
 	KVL_C_ABORTED,		/* moves undone after an error */
 	KVL_C_READ_BYTES,	/* from devices */
 	KVL_C_WRITE_BYTES,
+	KVL_C_DISCARD_BYTES,	/* of freed slots of devices */
+	KVL_C_IO_RETRIES,	/* failed copies that were tried again alone */
+	KVL_C_IO_POLLED,	/* copies whose task found them done by polling */
 	KVL_C_IO_ERRORS,
 	KVL_C_CSUM_ERRORS,
 	KVL_C_ZEROED,		/* slots zeroed for a new block */

@@ -34,13 +34,13 @@ struct ctx {
 	kgid_t gid;
 	umode_t mode;
 	bool has_uid, has_gid, has_mode, has_low, has_high, has_floor, has_hard;
-	bool has_writeback;
+	bool has_writeback, has_depth, has_discard, has_poll;
 	unsigned int nr;
 	struct opt opts[MAX_OPTS];
 };
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH, P_FLOOR, P_WRITEBACK };
+	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL };
 
 static const struct fs_parameter_spec params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -55,6 +55,9 @@ static const struct fs_parameter_spec params[] = {
 	fsparam_u32("high", P_HIGH),
 	fsparam_u32("writeback", P_WRITEBACK),
 	fsparam_u32("floor", P_FLOOR),
+	fsparam_u32("depth", P_DEPTH),
+	fsparam_flag_no("discard", P_DISCARD),
+	fsparam_flag_no("poll", P_POLL),
 	{}
 };
 
@@ -122,7 +125,7 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 		if (opt != -ENOPARAM)
 			return opt;
 		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor",
+			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll",
 			       param->key);
 	}
 	if (opt < 0)
@@ -178,6 +181,22 @@ static int parse_param(struct fs_context *fc, struct fs_parameter *param)
 				       result.uint_32);
 		ctx->o.floor = result.uint_32;
 		ctx->has_floor = true;
+		break;
+	case P_DEPTH:
+		if (!result.uint_32 || result.uint_32 > KVL_DEPTH_MAX)
+			return kvl_msg(fc, -EINVAL,
+				       "depth=%u: blocks in flight per device, from 1 to %u",
+				       result.uint_32, KVL_DEPTH_MAX);
+		ctx->o.depth = result.uint_32;
+		ctx->has_depth = true;
+		break;
+	case P_DISCARD:
+		ctx->o.nodiscard = result.negated;
+		ctx->has_discard = true;
+		break;
+	case P_POLL:
+		ctx->o.poll = !result.negated;
+		ctx->has_poll = true;
 		break;
 	}
 	return 0;
@@ -255,7 +274,7 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 	if (!pool->counters || !pool->move_mempool || !pool->done || !pool->wq ||
 	    !pool->io_wq)
 		return -ENOMEM;
-	return bioset_init(&pool->bios, KVL_MAX_MOVES, 0, BIOSET_NEED_BVECS);
+	return 0;
 }
 
 /* Nothing of the pool is in use any more but what it allocated itself. */
@@ -275,7 +294,6 @@ static void pool_destroy(struct kvl_pool *pool)
 		destroy_workqueue(pool->io_wq);
 	if (pool->wq)
 		destroy_workqueue(pool->wq);
-	bioset_exit(&pool->bios);
 	mempool_destroy(pool->move_mempool);
 	free_percpu(pool->done);
 	if (pool->root_domain)
@@ -431,6 +449,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		ctx->o.writeback = KVL_WRITEBACK_DEFAULT;
 	if (!ctx->has_high)
 		ctx->o.high = max(KVL_HIGH_DEFAULT, ctx->o.low);
+	if (!ctx->has_depth)
+		ctx->o.depth = KVL_DEPTH_DEFAULT;
 	err = check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
@@ -583,6 +603,17 @@ static void resize(struct change *c, unsigned int nr)
 	}
 }
 
+/* Looked at with each copy and each freed slot. */
+static void set_device_options(struct kvl_pool *pool, const struct ctx *ctx)
+{
+	if (ctx->has_depth)
+		WRITE_ONCE(pool->opts.depth, ctx->o.depth);
+	if (ctx->has_discard)
+		WRITE_ONCE(pool->opts.nodiscard, ctx->o.nodiscard);
+	if (ctx->has_poll)
+		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
+}
+
 static int reconfigure(struct fs_context *fc)
 {
 	struct kvl_pool *pool = kvl_sb_pool(fc->root->d_sb);
@@ -629,6 +660,7 @@ static int reconfigure(struct fs_context *fc)
 			WRITE_ONCE(pool->opts.floor, ctx->o.floor);
 		if (ctx->has_hard)
 			pool->opts.hard = true;
+		set_device_options(pool, ctx);
 		resize(c, nr);
 		if (pool->opts.hard) {
 			err = wait_hard(pool, fc);
@@ -748,6 +780,12 @@ static int show_options(struct seq_file *m, struct dentry *root)
 		   pool->opts.high, pool->opts.floor, pool->opts.writeback);
 	if (pool->opts.hard)
 		seq_puts(m, ",hard");
+	if (pool->opts.depth != KVL_DEPTH_DEFAULT)
+		seq_printf(m, ",depth=%u", pool->opts.depth);
+	if (pool->opts.nodiscard)
+		seq_puts(m, ",nodiscard");
+	if (pool->opts.poll)
+		seq_puts(m, ",poll");
 	return 0;
 }
 

@@ -30,6 +30,7 @@ void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
 	atomic64_set(&t->nfree, 0);
 	atomic_set(&t->leaving, 0);
 	spin_lock_init(&t->lru_lock);
+	spin_lock_init(&t->stripe_lock);
 	INIT_LIST_HEAD(&t->shadowed);
 	INIT_DELAYED_WORK(&t->reclaim, kvl_reclaim_work);
 }
@@ -130,10 +131,61 @@ static int member_alloc(struct kvl_tier *t, struct kvl_member *m, u64 *addr)
 	return 0;
 }
 
+/*
+ * Devices take turns, each for some neighbours so that these merge. Over time
+ * each gets a share in proportion to its free slots, which then run out
+ * everywhere at once, and to its credit: a slow device gets fewer.
+ */
+#define STRIPE_BYTES	SZ_1M
+
+static struct kvl_member *next_stripe(struct kvl_tier *t)
+{
+	s64 depth = t->pool->opts.depth, sum = 0;
+	struct kvl_member *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+		s64 share = READ_ONCE(m->nfree);
+
+		if (!share || !kvl_member_usable(m))
+			continue;
+		share *= max(depth - atomic_read(&m->inflight), 1);
+		m->turn += share;
+		sum += share;
+		if (!best || m->turn > best->turn)
+			best = m;
+	}
+	if (best)
+		best->turn -= sum;
+	return best;
+}
+
+static int striped_alloc(struct kvl_tier *t, u64 *addr)
+{
+	int err = -ENOSPC;
+
+	spin_lock(&t->stripe_lock);
+	if (t->stripe_left)
+		err = member_alloc(t, t->stripe, addr);
+	if (err) {
+		t->stripe = next_stripe(t);
+		t->stripe_left = max(STRIPE_BYTES >> t->pool->block_shift, 1);
+		if (t->stripe)
+			err = member_alloc(t, t->stripe, addr);
+	}
+	t->stripe_left = err ? 0 : t->stripe_left - 1;
+	spin_unlock(&t->stripe_lock);
+	return err;
+}
+
 int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr)
 {
 	unsigned int i;
 
+	if (t->id == KVLIFT_TIER_NVME && t->nr_members > 1 &&
+	    !striped_alloc(t, addr))
+		return 0;
 	for (i = 0; i < t->nr_members; i++)
 		if (t->members[i]->node == node &&
 		    !member_alloc(t, t->members[i], addr))
@@ -183,6 +235,17 @@ void kvl_copy_submit(struct kvl_copy *copy)
 		src->ops->submit(copy);
 	else
 		dst->ops->submit(copy);
+}
+
+void kvl_copy_expedite(struct kvl_pool *pool, u64 addr)
+{
+	struct kvl_member *m;
+
+	if (!addr)
+		return;
+	m = kvl_addr_member(pool, addr);
+	if (m->ops->expedite)
+		m->ops->expedite(m, addr);
 }
 
 /* Free slots that movement needs; too many would waste a small tier. */

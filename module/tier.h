@@ -9,12 +9,14 @@
  *
  * Lifetime: members live from mount to the end of kill_sb.
  * Locks: member->lock protects the member's counters and free slots,
- * tier->lru_lock the order of the tier's slots.
+ * tier->lru_lock the order of the tier's slots, tier->stripe_lock, outside of
+ * member->lock, the choice of a device.
  */
 #ifndef KVL_TIER_H
 #define KVL_TIER_H
 
 #include <linux/atomic.h>
+#include <linux/bio.h>
 #include <linux/completion.h>
 #include <linux/kobject.h>
 #include <linux/kvlift.h>
@@ -30,24 +32,42 @@ struct kvl_pool;
 struct kvl_region;
 struct kvl_tier;
 
+/* Who waits for a copy. */
+enum kvl_io {
+	KVL_IO_NORMAL,	/* prefetch, reclaim */
+	KVL_IO_URGENT,	/* a task: before all others */
+	KVL_IO_IDLE,	/* nobody yet: behind all others */
+	KVL_NR_IO,
+};
+
 /**
  * struct kvl_copy - one block to copy between two slots
  * @pool:	the pool
  * @src:	address of the source slot
  * @dst:	address of the destination slot
+ * @prio:	enum kvl_io. The submitter of an urgent copy is who waits for it:
+ *		with the option poll, submit returns when it is done.
  * @csum:	CRC32C of the content, for a copy to a KVL_CAP_CSUM tier
  * @error:	result, valid in @done
  * @t_done:	ktime in ns at which the data had arrived
  * @done:	called exactly once, from any context, maybe before submit returns
+ * @alone:	these and those below belong to the back end: not to be merged,
+ *		and not to be tried again
+ * @wait:	in a list of copies that wait
  */
 struct kvl_copy {
 	struct kvl_pool *pool;
 	u64 src;
 	u64 dst;
+	u8 prio;
+	bool alone;
 	u32 csum;
 	int error;
 	u64 t_done;
 	void (*done)(struct kvl_copy *copy);
+	struct list_head wait;
+	struct bio_vec bvec;
+	struct bio bio;
 };
 
 /* Capability bits of a back end. */
@@ -67,6 +87,8 @@ struct kvl_copy {
  *		one reference of ours); it counts as lost
  * @folio:	the folio of a slot in use (KVL_CAP_CPU)
  * @submit:	starts a copy of which one side is a slot of this back end
+ * @expedite:	a task waits for the copy from or to a slot of this back end: it
+ *		goes before all others. May find none, or be NULL.
  * @cancel:	tries to stop a submitted copy; true when @done will be called
  *		with -ECANCELED. NULL: copies cannot be cancelled.
  * @drain:	returns when no copy is in flight
@@ -83,6 +105,7 @@ struct kvl_tier_ops {
 	void (*retire)(struct kvl_member *m, u32 slot);
 	struct folio *(*folio)(struct kvl_member *m, u32 slot);
 	void (*submit)(struct kvl_copy *copy);
+	void (*expedite)(struct kvl_member *m, u64 addr);
 	bool (*cancel)(struct kvl_copy *copy);
 	void (*drain)(struct kvl_member *m);
 	int (*check_resize)(struct kvl_member *m, struct fs_context *fc,
@@ -98,6 +121,7 @@ struct kvl_tier_ops {
  *		needs the memory (pressure.c)
  * @got:	slots there are, free or not
  * @nfree:	free ones
+ * @ntrim:	of these, being discarded: not to be had just now
  * @nlost:	slots out of use: pinned by somebody else, or failed
  * @nshadow:	slots that hold a shadow
  * @filling:	slots are still being acquired in the background
@@ -106,6 +130,9 @@ struct kvl_tier_ops {
  * @rest_until:	nor before this (jiffies), after a write error
  * @write_errors: in a row
  * @store_next:	slot at which the search for idle blocks goes on
+ * @inflight:	copies of a device that have been submitted
+ * @inflight_max: the most there have been
+ * @turn:	whose turn the next stripe is, under tier->stripe_lock
  */
 struct kvl_member {
 	struct kvl_tier *tier;
@@ -118,6 +145,7 @@ struct kvl_member {
 	u64 cut;
 	u64 got;
 	u64 nfree;
+	u64 ntrim;
 	u64 nlost;
 	atomic64_t nshadow;
 	bool filling;
@@ -126,6 +154,9 @@ struct kvl_member {
 	u64 rest_until;
 	unsigned int write_errors;
 	u32 store_next;
+	atomic_t inflight;
+	int inflight_max;
+	s64 turn;
 	struct kobject kobj;
 	struct completion kobj_gone;
 };
@@ -141,6 +172,8 @@ struct kvl_member {
  * @shadowed:	slots of blocks with a shadow, the latest first
  * @stalled_since: when reclaim that had to move something last began to find
  *		nothing that moves (jiffies), 0 when it does
+ * @stripe:	device that takes the next blocks
+ * @stripe_left: how many it still takes before it is another's turn
  */
 struct kvl_tier {
 	struct kvl_pool *pool;
@@ -157,6 +190,9 @@ struct kvl_tier {
 	spinlock_t lru_lock;
 	struct list_head shadowed;
 	u64 stalled_since;
+	spinlock_t stripe_lock;	/* outside of member->lock */
+	struct kvl_member *stripe;
+	unsigned int stripe_left;
 	struct delayed_work reclaim;
 	struct kobject kobj;
 	struct completion kobj_gone;
@@ -223,6 +259,9 @@ void kvl_slot_retire(struct kvl_pool *pool, u64 addr);
 
 /* Starts a copy between any two slots. */
 void kvl_copy_submit(struct kvl_copy *copy);
+
+/* A task is about to wait for the copy from or to @addr, if there is one. */
+void kvl_copy_expedite(struct kvl_pool *pool, u64 addr);
 
 /* Recomputes watermarks and capacity after a member has changed. */
 void kvl_pool_resized(struct kvl_pool *pool);

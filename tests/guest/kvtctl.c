@@ -8,7 +8,8 @@
  *	kvtctl counter DIR NAME
  *	kvtctl used DIR			blocks in use
  *	kvtctl tiers FILE		blocks per tier: gpu dram cxl nvme holes
- *	kvtctl loc FILE BLOCK		tier member slot gen flags
+ *	kvtctl loc FILE [BLOCK]		tier member slot gen flags; without a
+ *					block a line for each
  *	kvtctl demote FILE [FIRST COUNT]
  *	kvtctl prefetch FILE [FIRST COUNT]
  *	kvtctl move FILE TIER [MS]	all blocks to dram, cxl or nvme
@@ -276,12 +277,18 @@ int main(int argc, char **argv)
 		       " nvme %" PRIu64 " holes %" PRIu64 "\n",
 		       in[0], in[1], in[2], in[3], in[4]);
 	} else if (!strcmp(cmd, "loc")) {
-		uint64_t w = kvt_loc(fd, num(argv, argc, 3, 0));
+		uint64_t first = num(argv, argc, 3, 0);
+		uint64_t end = argc > 3 ? first + 1 : nblocks(fd, &bs);
 
-		printf("%u %u %u %u %#x\n", kvlift_loc_tier(w),
-		       kvlift_loc_member(w), kvlift_loc_slot(w),
-		       kvlift_loc_gen(w),
-		       (unsigned int)(w >> KVLIFT_LOC_FLAG_SHIFT & 0xff));
+		for (uint64_t i = first; i < end; i++) {
+			uint64_t w = kvt_loc(fd, i);
+
+			printf("%u %u %u %u %#x\n", kvlift_loc_tier(w),
+			       kvlift_loc_member(w), kvlift_loc_slot(w),
+			       kvlift_loc_gen(w),
+			       (unsigned int)(w >> KVLIFT_LOC_FLAG_SHIFT &
+					      0xff));
+		}
 	} else if (!strcmp(cmd, "demote") || !strcmp(cmd, "prefetch")) {
 		uint64_t n = nblocks(fd, &bs), done;
 
