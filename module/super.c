@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Mount, remount, statfs, unmount. */
+/* Pools: mount, statfs, unmount. */
 #include <crypto/hash.h>
-#include <linux/fs_context.h>
-#include <linux/fs_parser.h>
 #include <linux/idr.h>
-#include <linux/nodemask.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
@@ -13,203 +10,14 @@
 #include "domain.h"
 #include "drain.h"
 #include "inode.h"
+#include "mount.h"
 #include "move.h"
 #include "msg.h"
 #include "params.h"
 #include "policy.h"
 #include "store.h"
 
-/* Members that one mount may name, over all tiers. */
-#define MAX_OPTS	(3 * KVLIFT_MAX_MEMBERS)
-
-struct opt {
-	unsigned int tier;
-	struct kvl_member_opt m;
-};
-
-/* What the options said; lives as long as the fs_context. */
-struct ctx {
-	struct kvl_mount_opts o;
-	kuid_t uid;
-	kgid_t gid;
-	umode_t mode;
-	bool has_uid, has_gid, has_mode, has_low, has_high, has_floor, has_hard;
-	bool has_writeback, has_depth, has_discard, has_poll;
-	unsigned int nr;
-	struct opt opts[MAX_OPTS];
-};
-
-enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL };
-
-static const struct fs_parameter_spec params[] = {
-	fsparam_string("block", P_BLOCK),
-	fsparam_string("dram", P_DRAM),
-	fsparam_string("cxl", P_CXL),
-	fsparam_string("nvme", P_NVME),
-	fsparam_uid("uid", P_UID),
-	fsparam_gid("gid", P_GID),
-	fsparam_u32oct("mode", P_MODE),
-	fsparam_flag("hard", P_HARD),
-	fsparam_u32("low", P_LOW),
-	fsparam_u32("high", P_HIGH),
-	fsparam_u32("writeback", P_WRITEBACK),
-	fsparam_u32("floor", P_FLOOR),
-	fsparam_u32("depth", P_DEPTH),
-	fsparam_flag_no("discard", P_DISCARD),
-	fsparam_flag_no("poll", P_POLL),
-	{}
-};
-
 static DEFINE_IDA(pool_ids);
-
-int kvl_msg(struct fs_context *fc, int err, const char *fmt, ...)
-{
-	struct va_format vaf;
-	va_list args;
-
-	va_start(args, fmt);
-	vaf.fmt = fmt;
-	vaf.va = &args;
-	errorfc(fc, "%pV", &vaf);
-	va_end(args);
-	/* Without a log errorfc() has printed to dmesg itself. */
-	if (fc->log.log) {
-		va_start(args, fmt);
-		pr_err_ratelimited("%pV\n", &vaf);
-		va_end(args);
-	}
-	return err;
-}
-
-static int parse_member(struct fs_context *fc, struct ctx *ctx,
-			unsigned int tier, const char *s)
-{
-	struct opt *opt = &ctx->opts[ctx->nr];
-	const char *name = kvl_tier_name(tier);
-	int err;
-
-	if (ctx->nr == MAX_OPTS)
-		return kvl_msg(fc, -E2BIG, "%s=: more than %u members", name,
-			       MAX_OPTS);
-	opt->tier = tier;
-	if (tier == KVLIFT_TIER_NVME) {
-		err = kvl_parse_device(s, &opt->m);
-		if (err)
-			return kvl_msg(fc, err,
-				       "nvme=%s: not DEVICE[:SIZE], as in /dev/nvme0n1:100G",
-				       s);
-	} else {
-		err = kvl_parse_memory(s, &opt->m);
-		if (err)
-			return kvl_msg(fc, err,
-				       "%s=%s: not SIZE[@NODE], as in 8G@0",
-				       name, s);
-		if (tier == KVLIFT_TIER_CXL && opt->m.node < 0)
-			return kvl_msg(fc, -EINVAL,
-				       "cxl=%s: say which node, as in cxl=%s@1",
-				       s, s);
-	}
-	ctx->nr++;
-	return 0;
-}
-
-static int parse_param(struct fs_context *fc, struct fs_parameter *param)
-{
-	struct ctx *ctx = fc->fs_private;
-	struct fs_parse_result result;
-	int opt = fs_parse(fc, params, param, &result);
-
-	if (opt == -ENOPARAM) {
-		opt = vfs_parse_fs_param_source(fc, param);
-		if (opt != -ENOPARAM)
-			return opt;
-		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll",
-			       param->key);
-	}
-	if (opt < 0)
-		return opt;
-	switch (opt) {
-	case P_BLOCK:
-		if (kvl_parse_block(param->string, &ctx->o.block_size))
-			return kvl_msg(fc, -EINVAL,
-				       "block=%s: not a power of two from 16K to 2M",
-				       param->string);
-		break;
-	case P_DRAM:
-		return parse_member(fc, ctx, KVLIFT_TIER_DRAM, param->string);
-	case P_CXL:
-		return parse_member(fc, ctx, KVLIFT_TIER_CXL, param->string);
-	case P_NVME:
-		return parse_member(fc, ctx, KVLIFT_TIER_NVME, param->string);
-	case P_UID:
-		ctx->uid = result.uid;
-		ctx->has_uid = true;
-		break;
-	case P_GID:
-		ctx->gid = result.gid;
-		ctx->has_gid = true;
-		break;
-	case P_MODE:
-		if (result.uint_32 & ~07777)
-			return kvl_msg(fc, -EINVAL,
-				       "mode=%o: not a mode", result.uint_32);
-		ctx->mode = result.uint_32;
-		ctx->has_mode = true;
-		break;
-	case P_HARD:
-		ctx->o.hard = true;
-		ctx->has_hard = true;
-		break;
-	case P_LOW:
-		ctx->o.low = result.uint_32;
-		ctx->has_low = true;
-		break;
-	case P_WRITEBACK:
-		ctx->o.writeback = result.uint_32;
-		ctx->has_writeback = true;
-		break;
-	case P_HIGH:
-		ctx->o.high = result.uint_32;
-		ctx->has_high = true;
-		break;
-	case P_FLOOR:
-		if (result.uint_32 > 100)
-			return kvl_msg(fc, -EINVAL,
-				       "floor=%u: percent of the DRAM budget, at most 100",
-				       result.uint_32);
-		ctx->o.floor = result.uint_32;
-		ctx->has_floor = true;
-		break;
-	case P_DEPTH:
-		if (!result.uint_32 || result.uint_32 > KVL_DEPTH_MAX)
-			return kvl_msg(fc, -EINVAL,
-				       "depth=%u: blocks in flight per device, from 1 to %u",
-				       result.uint_32, KVL_DEPTH_MAX);
-		ctx->o.depth = result.uint_32;
-		ctx->has_depth = true;
-		break;
-	case P_DISCARD:
-		ctx->o.nodiscard = result.negated;
-		ctx->has_discard = true;
-		break;
-	case P_POLL:
-		ctx->o.poll = !result.negated;
-		ctx->has_poll = true;
-		break;
-	}
-	return 0;
-}
-
-static int check_watermarks(struct fs_context *fc, u32 low, u32 high)
-{
-	if (low > high || high > 50)
-		return kvl_msg(fc, -EINVAL,
-			       "low=%u,high=%u: percent of free slots, with low <= high <= 50",
-			       low, high);
-	return 0;
-}
 
 static struct kvl_pool *pool_create(void)
 {
@@ -242,7 +50,7 @@ static struct kvl_pool *pool_create(void)
 }
 
 static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
-		     struct ctx *ctx)
+		     struct kvl_mount *ctx)
 {
 	int id = ida_alloc(&pool_ids, GFP_KERNEL);
 
@@ -307,136 +115,11 @@ static void pool_destroy(struct kvl_pool *pool)
 	atomic_dec(&kvl_objects.pools);
 }
 
-static int add_node(struct kvl_pool *pool, struct fs_context *fc,
-		    unsigned int tier, int node, u64 bytes)
-{
-	struct kvl_tier *t = &pool->tiers[tier];
-	struct kvl_member *m;
-	unsigned int i;
-
-	if (t->nr_members == KVLIFT_MAX_MEMBERS)
-		return kvl_msg(fc, -E2BIG, "%s=: more than %u members",
-			       kvl_tier_name(tier), KVLIFT_MAX_MEMBERS);
-	for (i = 0; i < t->nr_members; i++)
-		if (t->members[i]->node == node)
-			return kvl_msg(fc, -EINVAL,
-				       "%s=%lluK@%d: node %d is given twice",
-				       kvl_tier_name(tier), bytes >> 10, node,
-				       node);
-	m = kvl_mem_create(pool, fc, tier, node, bytes);
-	return PTR_ERR_OR_ZERO(m);
-}
-
-/* dram=SIZE without a node: in equal shares on the nodes that have CPUs. */
-static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
-		      unsigned int tier, u64 bytes)
-{
-	unsigned int nr = 0;
-	int node, err;
-	u64 share;
-
-	for_each_node_state(node, N_CPU)
-		nr += node_state(node, N_NORMAL_MEMORY);
-	if (!nr)
-		return kvl_msg(fc, -EINVAL,
-			       "%s=: no node has both CPUs and memory; name one with @NODE",
-			       kvl_tier_name(tier));
-	share = bytes;
-	if (nr > 1)
-		share = DIV_ROUND_UP_ULL(bytes >> pool->block_shift, nr)
-			<< pool->block_shift;
-	for_each_node_state(node, N_CPU) {
-		if (!node_state(node, N_NORMAL_MEMORY))
-			continue;
-		err = add_node(pool, fc, tier, node, share);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int add_member(struct kvl_pool *pool, struct fs_context *fc,
-		      const struct opt *opt)
-{
-	struct kvl_tier *t = &pool->tiers[opt->tier];
-	struct kvl_member *m;
-
-	if (opt->tier == KVLIFT_TIER_NVME) {
-		if (t->nr_members == KVLIFT_MAX_MEMBERS)
-			return kvl_msg(fc, -E2BIG,
-				       "nvme=: more than %u members",
-				       KVLIFT_MAX_MEMBERS);
-		m = kvl_bdev_create(pool, fc, opt->m.path, opt->m.bytes);
-		return PTR_ERR_OR_ZERO(m);
-	}
-	if (opt->m.node < 0)
-		return add_spread(pool, fc, opt->tier, opt->m.bytes);
-	return add_node(pool, fc, opt->tier, opt->m.node, opt->m.bytes);
-}
-
-/* hard: waits for the slots, and fails when they are too few. */
-static int wait_hard(struct kvl_pool *pool, struct fs_context *fc)
-{
-	unsigned int id, i;
-	int ret;
-
-	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
-		struct kvl_tier *t = &pool->tiers[id];
-
-		for (i = 0; i < t->nr_members; i++) {
-			struct kvl_member *m = t->members[i];
-
-			ret = kvl_mem_wait_filled(m);
-			if (ret < 0)
-				return ret;
-			if (ret)
-				return kvl_msg(fc, -ENOMEM,
-					       "hard: %s %s gave %llu of %llu slots of %u KiB; ask for less, choose smaller blocks, or mount without 'hard'",
-					       kvl_tier_name(id), m->name,
-					       m->got, m->asked,
-					       pool->block_size >> 10);
-		}
-	}
-	return 0;
-}
-
-static int add_members(struct kvl_pool *pool, struct fs_context *fc,
-		       struct ctx *ctx)
-{
-	unsigned int i;
-	int err = 0;
-
-	for (i = 0; !err && i < ctx->nr; i++)
-		err = add_member(pool, fc, &ctx->opts[i]);
-	if (err)
-		return err;
-	if (!kvl_pool_has_tier(pool, KVLIFT_TIER_DRAM) &&
-	    !kvl_pool_has_tier(pool, KVLIFT_TIER_CXL))
-		return kvl_msg(fc, -EINVAL,
-			       "no memory: give dram=SIZE or cxl=SIZE@NODE");
-	err = kvl_bdev_check_set(pool, fc);
-	if (!err && pool->opts.hard)
-		err = wait_hard(pool, fc);
-	return err;
-}
-
-/* What the first device was formatted for, else the largest. */
-static u32 default_block(const struct ctx *ctx)
-{
-	unsigned int i;
-
-	for (i = 0; i < ctx->nr; i++)
-		if (ctx->opts[i].tier == KVLIFT_TIER_NVME)
-			return kvl_bdev_peek_block(ctx->opts[i].m.path) ?:
-				       KVLIFT_BLOCK_MAX;
-	return KVLIFT_BLOCK_MAX;
-}
-
 static const struct super_operations sops;
 
 static int fill_super(struct super_block *sb, struct fs_context *fc)
 {
-	struct ctx *ctx = fc->fs_private;
+	struct kvl_mount *ctx = fc->fs_private;
 	struct kvl_domain *root;
 	struct kvl_pool *pool;
 	struct inode *inode;
@@ -451,13 +134,13 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		ctx->o.high = max(KVL_HIGH_DEFAULT, ctx->o.low);
 	if (!ctx->has_depth)
 		ctx->o.depth = KVL_DEPTH_DEFAULT;
-	err = check_watermarks(fc, ctx->o.low, ctx->o.high);
+	err = kvl_mount_check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
 	if (!ctx->has_floor)
 		ctx->o.floor = KVL_FLOOR_DEFAULT;
 	if (!ctx->o.block_size)
-		ctx->o.block_size = default_block(ctx);
+		ctx->o.block_size = kvl_mount_default_block(ctx);
 	pool = pool_create();
 	if (!pool)
 		return -ENOMEM;
@@ -475,7 +158,7 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_iflags |= SB_I_NOEXEC | SB_I_NODEV;
 	sb->s_flags |= SB_NODEV | SB_NOEXEC;
 
-	err = pool_init(pool, fc, ctx) ?: add_members(pool, fc, ctx);
+	err = pool_init(pool, fc, ctx) ?: kvl_mount_add_members(pool, fc, ctx);
 	if (err)
 		return err;
 	kvl_pool_resized(pool);
@@ -517,164 +200,6 @@ static int get_tree(struct fs_context *fc)
 	return get_tree_nodev(fc, fill_super);
 }
 
-/* The member an option of a remount means. */
-static struct kvl_member *find_member(struct kvl_pool *pool,
-				      const struct opt *opt)
-{
-	struct kvl_tier *t = &pool->tiers[opt->tier];
-	unsigned int i;
-
-	if (opt->tier != KVLIFT_TIER_NVME && opt->m.node < 0)
-		return t->nr_members == 1 ? t->members[0] : NULL;
-	for (i = 0; i < t->nr_members; i++) {
-		struct kvl_member *m = t->members[i];
-
-		if (opt->tier == KVLIFT_TIER_NVME ?
-			    !strcmp(kvl_bdev_path(m), opt->m.path) :
-			    m->node == opt->m.node)
-			return m;
-	}
-	return NULL;
-}
-
-/* What a remount wants of one member; the last option for it counts. */
-struct change {
-	struct kvl_member *m;
-	u64 asked;
-};
-
-static int collect(struct kvl_pool *pool, struct fs_context *fc,
-		   struct ctx *ctx, struct change *c, unsigned int *nr)
-{
-	unsigned int i, j;
-
-	*nr = 0;
-	for (i = 0; i < ctx->nr; i++) {
-		const struct opt *opt = &ctx->opts[i];
-		struct kvl_member *m = find_member(pool, opt);
-		const char *name = kvl_tier_name(opt->tier);
-
-		if (!m)
-			return kvl_msg(fc, -EINVAL,
-				       "%s=: the pool has no such member (or several: name the node); a remount changes budgets, it adds and removes nothing",
-				       name);
-		if (!opt->m.bytes)
-			continue;
-		for (j = 0; j < *nr && c[j].m != m; j++)
-			;
-		c[j].m = m;
-		c[j].asked = opt->m.bytes >> pool->block_shift;
-		if (!c[j].asked)
-			return kvl_msg(fc, -EINVAL,
-				       "%s=%lluK: less than one block of %u KiB",
-				       name, opt->m.bytes >> 10,
-				       pool->block_size >> 10);
-		if (j == *nr)
-			++*nr;
-	}
-	return 0;
-}
-
-/* By how many slots a change would alter what there is. */
-static s64 gain(const struct change *c)
-{
-	struct kvl_member *m = c->m;
-	s64 have = kvl_member_target(m);
-
-	if (!m->filling)
-		have = min(have, (s64)(m->got - m->nlost));
-	return c->asked > m->asked ? (s64)c->asked - have :
-				     min((s64)c->asked, have) - have;
-}
-
-/* Carries out the changes; a second call undoes them. */
-static void resize(struct change *c, unsigned int nr)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		u64 old = c[i].m->asked;
-
-		/* The same budget again: what was not to be had may be now. */
-		if (c[i].asked != old ||
-		    c[i].m->got < kvl_member_target(c[i].m))
-			c[i].m->ops->resize(c[i].m, c[i].asked);
-		c[i].asked = old;
-	}
-}
-
-/* Looked at with each copy and each freed slot. */
-static void set_device_options(struct kvl_pool *pool, const struct ctx *ctx)
-{
-	if (ctx->has_depth)
-		WRITE_ONCE(pool->opts.depth, ctx->o.depth);
-	if (ctx->has_discard)
-		WRITE_ONCE(pool->opts.nodiscard, ctx->o.nodiscard);
-	if (ctx->has_poll)
-		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
-}
-
-static int reconfigure(struct fs_context *fc)
-{
-	struct kvl_pool *pool = kvl_sb_pool(fc->root->d_sb);
-	struct ctx *ctx = fc->fs_private;
-	u32 low = ctx->has_low ? ctx->o.low : pool->opts.low;
-	u32 high = ctx->has_high ? ctx->o.high : pool->opts.high;
-	s64 capacity = atomic64_read(&pool->capacity);
-	struct kvl_mount_opts old = pool->opts;
-	struct change *c;
-	unsigned int nr, i;
-	int err;
-
-	if (ctx->o.block_size && ctx->o.block_size != pool->block_size)
-		return kvl_msg(fc, -EINVAL,
-			       "block=: the block size of a pool cannot change");
-	/*
-	 * uid=, gid= and mode= count when the pool is mounted; mount(8) hands
-	 * them in again from fstab, so they are ignored here, as in tmpfs.
-	 */
-	err = check_watermarks(fc, low, high);
-	if (err)
-		return err;
-	c = kcalloc(MAX_OPTS, sizeof(*c), GFP_KERNEL);
-	if (!c)
-		return -ENOMEM;
-	err = collect(pool, fc, ctx, c, &nr);
-	for (i = 0; !err && i < nr; i++) {
-		err = c[i].m->ops->check_resize(c[i].m, fc, c[i].asked);
-		capacity += gain(&c[i]);
-	}
-	if (!err && capacity < atomic64_read(&pool->used))
-		err = kvl_msg(fc, -ENOSPC,
-			      "the pool holds %lld blocks, more than the %lld that would fit; delete files first",
-			      (s64)atomic64_read(&pool->used),
-			      max(capacity, 0LL));
-	if (!err) {
-		pool->opts.low = low;
-		pool->opts.high = high;
-		if (ctx->has_writeback) {
-			WRITE_ONCE(pool->opts.writeback, ctx->o.writeback);
-			kvl_store_start(pool);
-		}
-		if (ctx->has_floor)
-			WRITE_ONCE(pool->opts.floor, ctx->o.floor);
-		if (ctx->has_hard)
-			pool->opts.hard = true;
-		set_device_options(pool, ctx);
-		resize(c, nr);
-		if (pool->opts.hard) {
-			err = wait_hard(pool, fc);
-			if (err) { /* back to what it was */
-				pool->opts = old;
-				resize(c, nr);
-			}
-		}
-		kvl_pool_resized(pool);
-	}
-	kfree(c);
-	return err;
-}
-
 static void free_fc(struct fs_context *fc)
 {
 	kfree(fc->fs_private);
@@ -682,14 +207,14 @@ static void free_fc(struct fs_context *fc)
 
 static const struct fs_context_operations context_ops = {
 	.free = free_fc,
-	.parse_param = parse_param,
+	.parse_param = kvl_mount_parse,
 	.get_tree = get_tree,
-	.reconfigure = reconfigure,
+	.reconfigure = kvl_remount,
 };
 
 static int init_fs_context(struct fs_context *fc)
 {
-	struct ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+	struct kvl_mount *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
 
 	if (!ctx)
 		return -ENOMEM;
@@ -802,7 +327,7 @@ static struct file_system_type kvlift_fs = {
 	.owner = THIS_MODULE,
 	.name = "kvlift",
 	.init_fs_context = init_fs_context,
-	.parameters = params,
+	.parameters = kvl_mount_params,
 	.kill_sb = kill_sb,
 	.fs_flags = FS_ALLOW_IDMAP,
 };

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Remount: budgets, watermarks and limits of a pool in use. */
+#include <linux/slab.h>
+
+#include "mount.h"
+#include "msg.h"
+#include "store.h"
+
+/* The member an option of a remount means. */
+static struct kvl_member *find_member(struct kvl_pool *pool,
+				      const struct kvl_mount_member *opt)
+{
+	struct kvl_tier *t = &pool->tiers[opt->tier];
+	unsigned int i;
+
+	if (opt->tier != KVLIFT_TIER_NVME && opt->m.node < 0)
+		return t->nr_members == 1 ? t->members[0] : NULL;
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+
+		if (opt->tier == KVLIFT_TIER_NVME ?
+			    !strcmp(kvl_bdev_path(m), opt->m.path) :
+			    m->node == opt->m.node)
+			return m;
+	}
+	return NULL;
+}
+
+/* What a remount wants of one member; the last option for it counts. */
+struct change {
+	struct kvl_member *m;
+	u64 asked;
+};
+
+static int collect(struct kvl_pool *pool, struct fs_context *fc,
+		   struct kvl_mount *ctx, struct change *c, unsigned int *nr)
+{
+	unsigned int i, j;
+
+	*nr = 0;
+	for (i = 0; i < ctx->nr; i++) {
+		const struct kvl_mount_member *opt = &ctx->opts[i];
+		struct kvl_member *m = find_member(pool, opt);
+		const char *name = kvl_tier_name(opt->tier);
+
+		if (!m)
+			return kvl_msg(fc, -EINVAL,
+				       "%s=: the pool has no such member (or several: name the node); a remount changes budgets, it adds and removes nothing",
+				       name);
+		if (!opt->m.bytes)
+			continue;
+		for (j = 0; j < *nr && c[j].m != m; j++)
+			;
+		c[j].m = m;
+		c[j].asked = opt->m.bytes >> pool->block_shift;
+		if (!c[j].asked)
+			return kvl_msg(fc, -EINVAL,
+				       "%s=%lluK: less than one block of %u KiB",
+				       name, opt->m.bytes >> 10,
+				       pool->block_size >> 10);
+		if (j == *nr)
+			++*nr;
+	}
+	return 0;
+}
+
+/* By how many slots a change would alter what there is. */
+static s64 gain(const struct change *c)
+{
+	struct kvl_member *m = c->m;
+	s64 have = kvl_member_target(m);
+
+	if (!m->filling)
+		have = min(have, (s64)(m->got - m->nlost));
+	return c->asked > m->asked ? (s64)c->asked - have :
+				     min((s64)c->asked, have) - have;
+}
+
+/* Carries out the changes; a second call undoes them. */
+static void resize(struct change *c, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		u64 old = c[i].m->asked;
+
+		/* The same budget again: what was not to be had may be now. */
+		if (c[i].asked != old ||
+		    c[i].m->got < kvl_member_target(c[i].m))
+			c[i].m->ops->resize(c[i].m, c[i].asked);
+		c[i].asked = old;
+	}
+}
+
+/* Looked at with each copy and each freed slot. */
+static void set_device_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
+{
+	if (ctx->has_depth)
+		WRITE_ONCE(pool->opts.depth, ctx->o.depth);
+	if (ctx->has_discard)
+		WRITE_ONCE(pool->opts.nodiscard, ctx->o.nodiscard);
+	if (ctx->has_poll)
+		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
+}
+
+int kvl_remount(struct fs_context *fc)
+{
+	struct kvl_pool *pool = kvl_sb_pool(fc->root->d_sb);
+	struct kvl_mount *ctx = fc->fs_private;
+	u32 low = ctx->has_low ? ctx->o.low : pool->opts.low;
+	u32 high = ctx->has_high ? ctx->o.high : pool->opts.high;
+	s64 capacity = atomic64_read(&pool->capacity);
+	struct kvl_mount_opts old = pool->opts;
+	struct change *c;
+	unsigned int nr, i;
+	int err;
+
+	if (ctx->o.block_size && ctx->o.block_size != pool->block_size)
+		return kvl_msg(fc, -EINVAL,
+			       "block=: the block size of a pool cannot change");
+	/*
+	 * uid=, gid= and mode= count when the pool is mounted; mount(8) hands
+	 * them in again from fstab, so they are ignored here, as in tmpfs.
+	 */
+	err = kvl_mount_check_watermarks(fc, low, high);
+	if (err)
+		return err;
+	c = kcalloc(KVL_MOUNT_MEMBERS, sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	err = collect(pool, fc, ctx, c, &nr);
+	for (i = 0; !err && i < nr; i++) {
+		err = c[i].m->ops->check_resize(c[i].m, fc, c[i].asked);
+		capacity += gain(&c[i]);
+	}
+	if (!err && capacity < atomic64_read(&pool->used))
+		err = kvl_msg(fc, -ENOSPC,
+			      "the pool holds %lld blocks, more than the %lld that would fit; delete files first",
+			      (s64)atomic64_read(&pool->used),
+			      max(capacity, 0LL));
+	if (!err) {
+		pool->opts.low = low;
+		pool->opts.high = high;
+		if (ctx->has_writeback) {
+			WRITE_ONCE(pool->opts.writeback, ctx->o.writeback);
+			kvl_store_start(pool);
+		}
+		if (ctx->has_floor)
+			WRITE_ONCE(pool->opts.floor, ctx->o.floor);
+		if (ctx->has_hard)
+			pool->opts.hard = true;
+		set_device_options(pool, ctx);
+		resize(c, nr);
+		if (pool->opts.hard) {
+			err = kvl_mount_wait_hard(pool, fc);
+			if (err) { /* back to what it was */
+				pool->opts = old;
+				resize(c, nr);
+			}
+		}
+		kvl_pool_resized(pool);
+	}
+	kfree(c);
+	return err;
+}
