@@ -42,9 +42,12 @@ static int insert_one_by_one(struct vm_area_struct *vma, unsigned long addr,
 	return 0;
 }
 
-/* Maps pages [@first, @end) of the file, which lie in one block's folio. */
+/*
+ * Maps pages [@first, @end) of the file, which lie in one block's folio. With
+ * @all those that are not mapped yet, else as long as none is.
+ */
 static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
-			      pgoff_t first, pgoff_t end)
+			      pgoff_t first, pgoff_t end, bool all)
 {
 	unsigned long addr = vma->vm_start +
 			     ((first - vma->vm_pgoff) << PAGE_SHIFT);
@@ -59,7 +62,7 @@ static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 		for (i = 0; i < nr; i++)
 			pages[i] = folio_page(folio, first - folio->index + i);
 		err = vm_insert_pages(vma, addr, pages, &left);
-		if (err == -EBUSY)
+		if (err == -EBUSY && all)
 			err = insert_one_by_one(vma,
 						addr + ((nr - left) <<
 							PAGE_SHIFT),
@@ -75,6 +78,57 @@ static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
+/* The part of a block that the VMA and the file's size let be mapped. */
+static vm_fault_t map_ptes(struct vm_area_struct *vma, struct kvl_region *r,
+			   struct folio *folio, pgoff_t size, bool all)
+{
+	unsigned int shift = kvl_region_pool(r)->page_shift;
+	pgoff_t first = max(folio->index, vma->vm_pgoff);
+	pgoff_t end = min3(folio->index + (1UL << shift), size,
+			   vma->vm_pgoff + vma_pages(vma));
+
+	return insert_ptes(vma, folio, first, end, all);
+}
+
+/*
+ * Maps what is in the fastest memory of the blocks behind one that was just
+ * mapped, up to the first that is not or is mapped already: a fault costs as
+ * much as mapping ten pages.
+ */
+static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned int nr = max(KVL_AROUND >> pool->block_shift, 1u);
+	u64 last = index | (nr - 1);
+
+	last = min(last, (u64)(vma->vm_pgoff + vma_pages(vma) - 1) >>
+			 pool->page_shift);
+	while (index++ < last) {
+		struct kvl_block *b = kvl_region_find(r, index);
+		vm_fault_t ret = VM_FAULT_SIGBUS;
+		u64 home;
+
+		if (!b || !kvl_block_trylock(b))
+			return;
+		home = kvl_block_home(b);
+		if (index < kvl_region_nr_blocks(r) && home &&
+		    kvl_addr_tier(home) == KVLIFT_TIER_DRAM &&
+		    !test_bit(KVL_B_MOVING, &b->flags)) {
+			pgoff_t size = DIV_ROUND_UP_ULL(
+				i_size_read(&r->inode), PAGE_SIZE);
+
+			ret = map_ptes(vma, r, kvl_region_folio(r, b), size,
+				       false);
+			if (ret == VM_FAULT_NOPAGE)
+				kvl_heat_touch(r, index, b);
+		}
+		kvl_block_unlock(b);
+		if (ret != VM_FAULT_NOPAGE)
+			return;
+	}
+}
+
 /* Maps a block in memory. Needs its lock and keeps it. */
 static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 			    u64 index, struct kvl_block *b)
@@ -83,7 +137,6 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	struct vm_area_struct *vma = vmf->vma;
 	struct folio *folio = kvl_region_folio(r, b);
 	pgoff_t size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
-	pgoff_t first, end;
 
 	/* Read under the lock: truncate writes the size first. */
 	if (vmf->pgoff >= size)
@@ -98,10 +151,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 		vmf->page = folio_page(folio, vmf->pgoff - folio->index);
 		return VM_FAULT_LOCKED;
 	}
-	first = max(folio->index, vma->vm_pgoff);
-	end = min3(folio->index + (1UL << pool->page_shift), size,
-		   vma->vm_pgoff + vma_pages(vma));
-	return insert_ptes(vma, folio, first, end);
+	return map_ptes(vma, r, folio, size, true);
 }
 
 /*
@@ -130,6 +180,8 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);
+	if (ret == VM_FAULT_NOPAGE)
+		map_around(vmf, r, index);
 	return ret;
 }
 
@@ -177,6 +229,7 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct file *file = NULL;
 	vm_fault_t ret;
+	unsigned int ahead = 0;
 	u64 start;
 	int err;
 
@@ -184,6 +237,9 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	if (vmf->flags & FAULT_FLAG_TRIED &&
 	    !kvl_addr_is_memory(kvl_block_home(b)) && kvl_pool_gave_up(pool))
 		return VM_FAULT_SIGBUS;
+	if (kvl_addr_is_device(kvl_block_home(b)))
+		ahead = kvl_file_ahead(vmf->vma->vm_file, index,
+				       vmf->vma->vm_flags);
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
 		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 			return VM_FAULT_RETRY;
@@ -192,7 +248,7 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	}
 	start = ktime_get_ns();
 	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
-				      KVL_RES_IN_SIZE);
+				      KVL_RES_IN_SIZE, ahead);
 	kvl_count(pool, KVL_C_FAULT_WAITS);
 	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, ktime_get_ns() - start);
 	if (file) {

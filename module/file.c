@@ -42,10 +42,35 @@ static ssize_t read_inline(struct kvl_region *r, struct kvl_block *b, u32 off,
 	return copy_to_iter(buf, n, to);
 }
 
+/*
+ * How many blocks behind @index, which has to be read from a device, to read
+ * with it: none unless the file is read in order, then twice as many each
+ * time. The state is the open file's; several readers may spoil it for each
+ * other, which costs no more than a wrong guess.
+ */
+unsigned int kvl_file_ahead(struct file *file, u64 index,
+			    unsigned long vm_flags)
+{
+	struct kvl_pool *pool = kvl_sb_pool(file_inode(file)->i_sb);
+	struct file_ra_state *ra = &file->f_ra;
+	unsigned int max = KVL_AROUND >> pool->block_shift;
+	unsigned int n = 0;
+
+	if (!(vm_flags & VM_RAND_READ) && !(file->f_mode & FMODE_RANDOM) &&
+	    (vm_flags & VM_SEQ_READ || READ_ONCE(ra->prev_pos) == index))
+		n = clamp(2 * READ_ONCE(ra->size), 1, max);
+	if (max < 2)
+		n = 0;
+	WRITE_ONCE(ra->size, n);
+	WRITE_ONCE(ra->prev_pos, (loff_t)(index + 1 + n));
+	return n;
+}
+
 /* Up to @n bytes from one block; fewer on a fault or from inline content. */
-static ssize_t read_block(struct kvl_region *r, u64 index, u32 off, size_t n,
+static ssize_t read_block(struct file *file, u64 index, u32 off, size_t n,
 			  struct iov_iter *to)
 {
+	struct kvl_region *r = kvl_region(file_inode(file));
 	struct kvl_block *b = kvl_region_find(r, index);
 	struct folio *folio;
 	ssize_t done;
@@ -66,7 +91,8 @@ again:
 	if (!kvl_addr_is_memory(kvl_block_home(b))) {
 		kvl_block_unlock(b);
 		err = kvl_block_lock_resident(r, index, b, KVL_WHY_READ,
-					      KVL_RES_NO_FILL);
+					      KVL_RES_NO_FILL,
+					      kvl_file_ahead(file, index, 0));
 		if (err == -ENXIO) /* punched meanwhile */
 			goto again;
 		if (err)
@@ -97,7 +123,7 @@ static ssize_t kvl_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			break;
 		n = min3((loff_t)iov_iter_count(to), size - pos,
 			 (loff_t)pool->block_size - off);
-		done = read_block(kvl_region(inode), pos >> pool->block_shift,
+		done = read_block(iocb->ki_filp, pos >> pool->block_shift,
 				  off, n, to);
 		if (done <= 0)
 			break;
@@ -342,7 +368,7 @@ static ssize_t write_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 		if (done)
 			return done;
 	}
-	err = kvl_block_lock_resident(r, index, b, KVL_WHY_WRITE, 0);
+	err = kvl_block_lock_resident(r, index, b, KVL_WHY_WRITE, 0, 0);
 	if (err)
 		return err;
 	return write_resident(r, index, b, off, n, from);
@@ -547,6 +573,13 @@ static int kvl_fadvise(struct file *file, loff_t offset, loff_t len,
 	case POSIX_FADV_NORMAL:
 	case POSIX_FADV_RANDOM:
 	case POSIX_FADV_SEQUENTIAL:
+		spin_lock(&file->f_lock);
+		if (advice == POSIX_FADV_RANDOM)
+			file->f_mode |= FMODE_RANDOM;
+		else
+			file->f_mode &= ~FMODE_RANDOM;
+		spin_unlock(&file->f_lock);
+		return 0;
 	case POSIX_FADV_NOREUSE:
 		return 0;
 	default:

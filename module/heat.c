@@ -4,6 +4,9 @@
 #include "domain.h"
 #include "heat.h"
 
+/* Touches of a block that are this close count as one, in jiffies. */
+#define TOUCH_INTERVAL	max(HZ / 32, 1)
+
 /*
  * Without the block's lock the slot may have a new owner by the time
  * lru_lock is held, hence the look at the owner.
@@ -40,8 +43,8 @@ void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
 	/* There it is the clock of the next attempt to read. */
 	if (READ_ONCE(b->loc) & KVLIFT_LOC_ERROR)
 		return;
-	/* Once per tick is enough, and keeps hot blocks off the lock. */
-	if (READ_ONCE(b->touched) == now)
+	/* More often is of no use, and keeps hot blocks off the lock. */
+	if (now - READ_ONCE(b->touched) < TOUCH_INTERVAL)
 		return;
 	WRITE_ONCE(b->touched, now);
 	reorder(r, index, b, true);

@@ -18,6 +18,8 @@ struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
 /* file.c */
 extern const struct file_operations kvl_file_fops;
 extern const struct file_operations kvl_dir_fops;
+unsigned int kvl_file_ahead(struct file *file, u64 index,
+			    unsigned long vm_flags);
 u64 kvl_file_demote(struct kvl_region *r, u64 first, u64 last);
 
 /* fault.c */

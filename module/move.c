@@ -40,6 +40,7 @@
 #include "domain.h"
 #include "move_priv.h"
 #include "params.h"
+#include "policy.h"
 #include "queue.h"
 #include "trace.h"
 
@@ -64,239 +65,6 @@ mempool_t *kvl_move_pool_create(void)
 	return mempool_create_slab_pool(KVL_MAX_MOVES, cache);
 }
 
-/*
- * Makes the copy: true when it has been made, false when the back end will
- * say so; then the move may be over already and must not be touched.
- */
-static bool submit(struct kvl_move *m)
-{
-	struct kvl_pool *pool = m->copy.pool;
-	bool now = from_memory(m) && to_memory(m);
-
-	if (!to_memory(m))
-		m->copy.csum = kvl_pool_crc(pool,
-					    folio_address(src_slot(m)->folio),
-					    pool->block_size);
-	m->t_submit = ktime_get_ns();
-	kvl_copy_submit(&m->copy);
-	return now;
-}
-
-/*
- * Unmaps the blocks of a run, but for those that have ended and, at its
- * beginning, those that stay in use.
- */
-static void unmap_run(struct kvl_move **m, unsigned int n, bool begin)
-{
-	unsigned int i, k;
-
-	for (i = 0; i < n; i = k + 1) {
-		bool mapped = false;
-
-		for (k = i; k < n && m[k]; k++) {
-			bool this = folio_mapped(m[k]->folio);
-
-			if (begin && this && m[k]->proto != KVL_PROTO_SAMPLE &&
-			    m[k]->proto != KVL_PROTO_DROP)
-				break;
-			mapped |= this;
-		}
-		if (mapped)
-			kvl_region_unmap(m[i]->r, m[i]->index, k - i);
-	}
-}
-
-/* Unmapped: true when nobody but the slot holds the folio, now frozen. */
-static bool freeze(struct kvl_move *m)
-{
-	struct kvl_slot *s = src_slot(m);
-
-	if (s->leases || !folio_ref_freeze(s->folio, 1 + s->pins))
-		return false;
-	kvl_block_sample(m->r, m->index, m->b, s->folio);
-	return true;
-}
-
-/* Unmaps and freezes; entries that cannot be are refused and become NULL. */
-static void quiesce_run(struct kvl_move **m, unsigned int n,
-			struct list_head *ended)
-{
-	struct kvl_move *first = m[0];
-	unsigned int i;
-
-	if (n == 1) {
-		if (first &&
-		    kvl_block_quiesce(first->r, first->index, first->b, false)) {
-			kvl_move_refuse(first, KVL_C_REFUSED_PINNED, ended);
-			m[0] = NULL;
-		}
-		return;
-	}
-	unmap_run(m, n, false);
-	for (i = 0; i < n; i++)
-		if (m[i] && !freeze(m[i])) {
-			kvl_move_refuse(m[i], KVL_C_REFUSED_PINNED, ended);
-			m[i] = NULL;
-		}
-}
-
-static bool written(struct kvl_move *m)
-{
-	return test_bit(KVL_B_WRITTEN, &m->b->flags) &&
-	       !kvl_param_unsafe_skip_dirty;
-}
-
-/* The block was written during the copy: again, with everybody out. */
-static void copy_again(struct kvl_move *m, struct list_head *ended)
-{
-	kvl_count(m->copy.pool, KVL_C_RECOPIED);
-	m->proto = KVL_PROTO_STOP;
-	if (!to_memory(m))
-		kvl_block_hand_over(m->b);
-	if (submit(m))
-		kvl_move_end_stopped(m, ended);
-}
-
-/*
- * Copies of a run of neighbours have arrived, made while the blocks were in
- * use. Returns for how many of them the locks could be had.
- */
-static unsigned int end_run(struct kvl_move **m, unsigned int n,
-			    struct list_head *ended)
-{
-	unsigned int i, k;
-
-	kvl_block_lock(m[0]->b);
-	for (k = 1; k < n && kvl_block_trylock(m[k]->b); k++)
-		;
-	for (i = 0; i < k; i++) {
-		struct kvl_move *e = m[i];
-
-		folio_put(e->folio);
-		if ((READ_ONCE(e->b->loc) ^ e->loc) & KVL_LOC_PLACE) {
-			/* Dropped, or replaced. */
-			kvl_mem_recheck(e->copy.pool, e->copy.src);
-			kvl_move_refuse(e, KVL_C_REFUSED_BUSY, ended);
-			m[i] = NULL;
-		} else if (e->copy.error) {
-			kvl_move_abort(e, ended);
-			m[i] = NULL;
-		} else if (!to_memory(e)) {
-			kvl_move_written(e);
-			if (!e->store)
-				continue;
-			kvl_move_end_store(e, ended);
-			m[i] = NULL;
-		}
-	}
-	quiesce_run(m, k, ended);
-	for (i = 0; i < k; i++) {
-		if (!m[i])
-			continue;
-		if (written(m[i]))
-			copy_again(m[i], ended);
-		else
-			kvl_move_commit(m[i], ended);
-	}
-	return k;
-}
-
-/* Neighbours at the head of the array, of blocks that were left in use. */
-static unsigned int run_length(struct kvl_move **m, unsigned int n)
-{
-	unsigned int k = 1;
-
-	/* One unmap each anyway, and the folio's lock. */
-	if (m[0]->copy.pool->block_size == PMD_SIZE)
-		return 1;
-	while (k < n && m[k]->r == m[0]->r && from_memory(m[k]) &&
-	       m[k]->proto != KVL_PROTO_STOP &&
-	       m[k]->index == m[0]->index + k)
-		k++;
-	return k;
-}
-
-/* Copies that have arrived, in the order in which they were begun. */
-static void arrived(struct kvl_move **m, unsigned int n,
-		    struct list_head *ended)
-{
-	unsigned int i, k;
-
-	for (i = 0; i < n; i += k) {
-		struct kvl_move *e = m[i];
-
-		k = 1;
-		if (e->proto == KVL_PROTO_READ ||
-		    e->proto == KVL_PROTO_STOP)
-			kvl_block_take_over(e->b);
-		if (e->proto == KVL_PROTO_READ)
-			kvl_move_end_read(e, ended);
-		else if (e->proto == KVL_PROTO_STOP)
-			kvl_move_end_stopped(e, ended);
-		else
-			k = end_run(m + i, run_length(m + i, n - i), ended);
-	}
-}
-
-static void done_work(struct work_struct *work)
-{
-	struct kvl_done *d = container_of(work, struct kvl_done, work);
-	struct kvl_move *m[KVL_BATCH];
-	struct kvl_pool *pool = d->pool;
-	struct llist_node *all;
-	LIST_HEAD(ended);
-
-	all = llist_reverse_order(llist_del_all(&d->list));
-	while (all) {
-		unsigned int n = 0;
-
-		while (all && n < KVL_BATCH) {
-			m[n++] = llist_entry(all, struct kvl_move, done);
-			all = all->next;
-		}
-		arrived(m, n, &ended);
-		kvl_moves_reap(pool, &ended);
-		cond_resched();
-	}
-}
-
-/* NULL: no memory. */
-struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool)
-{
-	struct kvl_done __percpu *done = alloc_percpu(struct kvl_done);
-	int cpu;
-
-	if (!done)
-		return NULL;
-	for_each_possible_cpu(cpu) {
-		struct kvl_done *d = per_cpu_ptr(done, cpu);
-
-		init_llist_head(&d->list);
-		INIT_WORK(&d->work, done_work);
-		d->pool = pool;
-	}
-	return done;
-}
-
-static void copy_done(struct kvl_copy *copy)
-{
-	struct kvl_move *m = container_of(copy, struct kvl_move, copy);
-	struct kvl_done *d;
-
-	if (from_memory(m) && to_memory(m))
-		return; /* whoever submitted it goes on */
-	trace_kvlift_io(copy->pool->id, copy->src, copy->dst,
-			copy->pool->block_size, copy->t_done - m->t_submit,
-			copy->error);
-	if (atomic_cmpxchg(&m->by, BY_TASK, ARRIVED) == BY_TASK) {
-		complete(&m->arrived);
-		return;
-	}
-	d = raw_cpu_ptr(copy->pool->done);
-	if (llist_add(&m->done, &d->list))
-		queue_work(copy->pool->io_wq, &d->work);
-}
-
 /* NULL: no memory at once, and @wait is not set. */
 static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 				 struct kvl_block *b, u64 dst,
@@ -317,7 +85,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->copy.dst = dst;
 	m->copy.prio = KVL_IO_NORMAL;
 	m->copy.error = 0;
-	m->copy.done = copy_done;
+	m->copy.done = kvl_move_copy_done;
 	m->r = r;
 	m->b = b;
 	m->index = index;
@@ -361,31 +129,67 @@ static void take_shadow(struct kvl_move *m)
 	kvl_change_shadow(m->r, m->index, m->b, 0);
 }
 
-static void mark_moving(struct kvl_move *m)
+/* Nobody begins another move; false: somebody holds the block, it ended. */
+static bool allowed(struct kvl_move *m, struct list_head *ended)
 {
-	take_shadow(m);
-	m->moving = true;
-	set_bit(KVL_B_MOVING, &m->b->flags);
-	if (leaves(m))
-		kvl_move_leaving(m, 1);
+	struct kvl_slot *s = src_slot(m);
+
+	if (s->leases) {
+		kvl_move_refuse(m, KVL_C_REFUSED_LEASED, ended);
+		return false;
+	}
+	if (folio_ref_count(s->folio) !=
+	    1 + s->pins + folio_mapcount(s->folio)) {
+		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
+		return false;
+	}
+	return true;
 }
 
-/* To be stopped when it is its turn: others need not wait for its copy. */
-static void begin_stop(struct kvl_move *m)
+/*
+ * A block in memory: keeps other moves away and gives its lock up. True when
+ * it has to be unmapped. Who holds it keeps its mappings: then its users need
+ * not fault again.
+ */
+static bool prepare(struct kvl_move **m, struct list_head *ended)
 {
-	m->loc = m->b->loc;
-	mark_moving(m);
-	kvl_block_unlock(m->b);
+	struct kvl_move *e = *m;
+	bool mapped;
+
+	e->folio = src_slot(e)->folio;
+	e->proto = choose(e);
+	e->loc = e->b->loc;
+	if (!allowed(e, ended)) {
+		*m = NULL;
+		return false;
+	}
+	mapped = folio_mapped(e->folio);
+	e->moving = true;
+	set_bit(KVL_B_MOVING, &e->b->flags);
+	if (leaves(e))
+		kvl_move_leaving(e, 1);
+	if (e->proto == KVL_PROTO_STOP)
+		take_shadow(e);
+	kvl_block_unlock(e->b);
+	return mapped && (e->proto == KVL_PROTO_SAMPLE ||
+			  e->proto == KVL_PROTO_DROP);
+}
+
+/* The block's lock, if it is still the same; else the move has ended. */
+static bool lock_again(struct kvl_move *m, struct list_head *ended)
+{
+	kvl_block_lock(m->b);
+	if (!((m->b->loc ^ m->loc) & KVL_LOC_PLACE))
+		return true;
+	kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
+	return false;
 }
 
 /* Its turn. True when it goes on without us; else it has ended. */
 static bool stop(struct kvl_move *m, struct list_head *ended)
 {
-	kvl_block_lock(m->b);
-	if ((m->b->loc ^ m->loc) & KVL_LOC_PLACE) {
-		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
+	if (!lock_again(m, ended))
 		return false;
-	}
 	if (kvl_block_quiesce(m->r, m->index, m->b, false)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
 		return false;
@@ -393,7 +197,7 @@ static bool stop(struct kvl_move *m, struct list_head *ended)
 	/* The lock stays with it while it copies. */
 	if (!to_memory(m))
 		kvl_block_hand_over(m->b);
-	if (!submit(m))
+	if (!kvl_move_submit(m))
 		return true;
 	kvl_move_end_stopped(m, ended);
 	return false;
@@ -418,9 +222,9 @@ static bool begin_open(struct kvl_move *m)
 		return false;
 	kvl_block_sample(m->r, m->index, m->b, folio);
 	clear_bit(KVL_B_WRITTEN, &m->b->flags);
+	take_shadow(m);
 	m->loc = m->b->loc;
 	folio_get(folio);
-	mark_moving(m);
 	kvl_block_unlock(m->b);
 	return true;
 }
@@ -430,9 +234,11 @@ static void begin_drop(struct kvl_move **m, struct list_head *ended)
 {
 	struct kvl_move *e = *m;
 
-	quiesce_run(m, 1, ended);
-	if (!*m)
+	if (kvl_block_quiesce(e->r, e->index, e->b, false)) {
+		kvl_move_refuse(e, KVL_C_REFUSED_PINNED, ended);
+		*m = NULL;
 		return;
+	}
 	if (kvl_param_unsafe_skip_dirty)
 		clear_bit(KVL_B_DIRTY, &e->b->flags);
 	if (test_bit(KVL_B_DIRTY, &e->b->flags)) {
@@ -446,49 +252,36 @@ static void begin_drop(struct kvl_move **m, struct list_head *ended)
 }
 
 /*
- * Begins a run of neighbours in memory, and gives their locks up. What is left
- * in the array has to be copied.
+ * Begins a block that was prepared, and unmapped if that had to be; it may
+ * have been mapped again. NULL in its place: it has ended.
  */
-static void begin_run(struct kvl_move **m, unsigned int n,
-		      struct list_head *ended)
+static void begin(struct kvl_move **m, struct list_head *ended)
 {
-	unsigned int i;
+	struct kvl_move *e = *m;
 
-	for (i = 0; i < n; i++) {
-		struct kvl_slot *s = src_slot(m[i]);
-
-		m[i]->folio = s->folio;
-		kvl_block_wait_mapped(m[i]->r, s->folio);
-		m[i]->proto = choose(m[i]);
-		/* Then its users need not fault again. */
-		if (s->leases) {
-			kvl_move_refuse(m[i], KVL_C_REFUSED_LEASED, ended);
-			m[i] = NULL;
-		} else if (folio_ref_count(s->folio) !=
-			   1 + s->pins + folio_mapcount(s->folio)) {
-			kvl_move_refuse(m[i], KVL_C_REFUSED_PINNED, ended);
-			m[i] = NULL;
-		}
+	*m = NULL;
+	if (!lock_again(e, ended))
+		return;
+	kvl_block_wait_mapped(e->r, e->folio);
+	e->proto = choose(e);
+	if (!allowed(e, ended))
+		return;
+	*m = e;
+	if (e->proto == KVL_PROTO_DROP)
+		begin_drop(m, ended);
+	if (!*m)
+		return;
+	if (e->proto == KVL_PROTO_STOP) {
+		/* When it is its turn: nobody need wait for others' copies. */
+		take_shadow(e);
+		kvl_block_unlock(e->b);
+		return;
 	}
-	if (n > 1)
-		unmap_run(m, n, true);
-	for (i = 0; i < n; i++) {
-		struct kvl_move *e = m[i];
-
-		if (e && e->proto == KVL_PROTO_DROP)
-			begin_drop(&m[i], ended);
-		if (!m[i])
-			continue;
-		if (e->proto == KVL_PROTO_STOP) {
-			begin_stop(e);
-			continue;
-		}
-		if (e->proto == KVL_PROTO_SAMPLE && folio_mapped(e->folio))
-			kvl_region_unmap(e->r, e->index, 1);
-		if (!begin_open(e)) {
-			kvl_move_refuse(e, KVL_C_REFUSED_PINNED, ended);
-			m[i] = NULL;
-		}
+	if (e->proto == KVL_PROTO_SAMPLE && folio_mapped(e->folio))
+		kvl_region_unmap(e->r, e->index, 1);
+	if (!begin_open(e)) {
+		kvl_move_refuse(e, KVL_C_REFUSED_PINNED, ended);
+		*m = NULL;
 	}
 }
 
@@ -498,28 +291,81 @@ void kvl_batch_init(struct kvl_batch *batch, struct kvl_pool *pool)
 	batch->n = 0;
 	batch->added = 0;
 	batch->moved = 0;
+	batch->mine = NULL;
 }
 
-/* Reads go on their way, the rest is ready to be copied: no lock is held. */
+/* One unmap for each run of neighbours that have to be unmapped. */
+static void unmap_runs(struct kvl_move **m, unsigned int n,
+		       unsigned long which)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < n; i = k) {
+		k = i + 1;
+		if (!(which & BIT(i)))
+			continue;
+		while (k < n && which & BIT(k) && m[k]->r == m[i]->r &&
+		       m[k]->index == m[i]->index + (k - i))
+			k++;
+		kvl_region_unmap(m[i]->r, m[i]->index, k - i);
+	}
+}
+
+/* To or from a device. */
+static void send(struct kvl_batch *batch, struct kvl_move *m)
+{
+	if (m != batch->mine)
+		atomic_set(&m->by, BY_BATCH);
+	kvl_move_submit(m);
+}
+
+/*
+ * Reads go on their way, the rest is ready to be copied: no lock is held. No
+ * lock is waited for before all of them have been given up once.
+ */
 static void begin_all(struct kvl_batch *batch, struct list_head *ended)
 {
 	struct kvl_move **m = batch->m;
 	u64 now = ktime_get_ns();
-	unsigned int i, k;
+	unsigned long unmap = 0;
+	unsigned int i;
 
-	for (i = 0; i < batch->n; i++)
+	static_assert(KVL_BATCH <= BITS_PER_LONG);
+	for (i = 0; i < batch->n; i++) {
 		m[i]->t_start = now;
-	for (i = 0; i < batch->n; i += k) {
-		k = 1;
-		if (from_memory(m[i])) {
-			k = run_length(m + i, batch->n - i);
-			begin_run(m + i, k, ended);
-			continue;
+		if (from_memory(m[i]) && prepare(&m[i], ended))
+			unmap |= BIT(i);
+	}
+	for (i = 0; i < batch->n; i++)
+		if (m[i] && !from_memory(m[i])) {
+			kvl_block_hand_over(m[i]->b);
+			send(batch, m[i]);
 		}
-		kvl_block_hand_over(m[i]->b);
-		submit(m[i]);
+	unmap_runs(m, batch->n, unmap);
+	for (i = 0; i < batch->n; i++)
+		if (m[i] && from_memory(m[i]) && m[i]->proto != KVL_PROTO_STOP)
+			begin(&m[i], ended);
+}
+
+/*
+ * A fast device has made its copies by now. Those are ended here, which saves
+ * the switch to a worker; the others are a worker's from here on.
+ */
+static void leave_to_worker(struct kvl_batch *batch)
+{
+	unsigned int i;
+
+	for (i = 0; i < batch->n; i++) {
+		struct kvl_move *m = batch->m[i];
+
+		if (m == batch->mine)
+			batch->m[i] = NULL;
+		if (!m || m == batch->mine ||
+		    atomic_read(&m->by) == BY_WORKER ||
+		    atomic_cmpxchg(&m->by, BY_BATCH, BY_WORKER) == ARRIVED)
+			continue;
+		batch->m[i] = NULL;
 		batch->moved++;
-		m[i] = NULL;
 	}
 }
 
@@ -535,23 +381,28 @@ void kvl_batch_run(struct kvl_batch *batch)
 	blk_start_plug(&plug);
 	begin_all(batch, &ended);
 	for (i = 0; i < batch->n; i++)
-		if (m[i] && m[i]->proto != KVL_PROTO_STOP && !to_memory(m[i])) {
-			submit(m[i]);
-			batch->moved++;
+		if (m[i] && m[i]->proto != KVL_PROTO_STOP && !to_memory(m[i]))
+			send(batch, m[i]);
+	blk_finish_plug(&plug);
+	leave_to_worker(batch);
+	/* The locks of these are held: before any is waited for. */
+	for (i = 0; i < batch->n; i++)
+		if (m[i] && m[i]->proto == KVL_PROTO_READ) {
+			kvl_moves_arrived(&m[i], 1, &ended);
 			m[i] = NULL;
 		}
-	blk_finish_plug(&plug);
 	for (i = 0; i < batch->n; i++) {
 		if (!m[i])
 			continue;
 		if (m[i]->proto == KVL_PROTO_STOP) {
 			batch->moved += stop(m[i], &ended);
-		} else {
-			submit(m[i]);
-			m[n++] = m[i];
+			continue;
 		}
+		if (to_memory(m[i]))
+			kvl_move_submit(m[i]);
+		m[n++] = m[i];
 	}
-	arrived(m, n, &ended);
+	kvl_moves_arrived(m, n, &ended);
 	batch->moved += kvl_moves_reap(batch->pool, &ended);
 	batch->n = 0;
 }
@@ -704,14 +555,42 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 }
 
 /*
+ * Adds the read of a neighbour of a block that a task reads, if it is on a
+ * device and there is room. False: no more.
+ */
+static bool add_neighbour(struct kvl_batch *batch, struct kvl_region *r,
+			  u64 index)
+{
+	struct kvl_block *b = kvl_region_find(r, index);
+	struct kvl_tier *dram = &batch->pool->tiers[KVLIFT_TIER_DRAM];
+	u64 home, dst;
+
+	if (!b || !kvl_block_trylock(b))
+		return false;
+	home = kvl_block_home(b);
+	if (!home || kvl_addr_is_memory(home) ||
+	    READ_ONCE(b->loc) & KVLIFT_LOC_ERROR ||
+	    index >= kvl_region_nr_blocks(r) ||
+	    !kvl_policy_promote(batch->pool, kvl_addr_tier(home)) ||
+	    !kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM) ||
+	    kvl_tier_alloc(dram, numa_node_id(), &dst)) {
+		kvl_block_unlock(b);
+		return false;
+	}
+	kvl_reclaim_check(dram);
+	return add(batch, r, index, b, dst, KVL_WHY_AROUND, NULL);
+}
+
+/*
  * The task does itself what a worker would do when the data are there, which
  * saves two switches. When it is killed a worker does it.
  */
 int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
-		  u64 dst, enum kvl_why why)
+		  u64 dst, enum kvl_why why, unsigned int ahead)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_move *m = new_move(r, index, b, dst, why, true);
+	struct kvl_batch batch;
 	unsigned long pflags;
 	LIST_HEAD(ended);
 	int err;
@@ -719,9 +598,13 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 	init_completion(&m->arrived);
 	atomic_set(&m->by, BY_TASK);
 	m->copy.prio = KVL_IO_URGENT;
-	m->t_start = ktime_get_ns();
-	kvl_block_hand_over(b);
-	submit(m);
+	kvl_batch_init(&batch, pool);
+	batch.mine = m;
+	batch.m[batch.n++] = m;
+	while (ahead-- && batch.n < KVL_BATCH &&
+	       add_neighbour(&batch, r, ++index))
+		;
+	kvl_batch_run(&batch);
 	psi_memstall_enter(&pflags);
 	err = wait_for_completion_killable(&m->arrived);
 	if (err) {

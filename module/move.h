@@ -48,6 +48,7 @@ struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool);
  * @n:		how many are waiting; their blocks are locked
  * @added:	how many were added
  * @moved:	how many have been begun or are done
+ * @mine:	a read that the caller waits for itself, or NULL
  * @m:		neighbours next to each other
  */
 struct kvl_batch {
@@ -55,6 +56,7 @@ struct kvl_batch {
 	unsigned int n;
 	unsigned int added;
 	unsigned int moved;
+	struct kvl_move *mine;
 	struct kvl_move *m[KVL_BATCH];
 };
 
@@ -92,10 +94,11 @@ int kvl_move_block(struct kvl_region *r, u64 index, struct kvl_block *b,
 
 /*
  * Reads a locked block from its device into @dst and waits. 0: it is there
- * and still locked. Else the lock is gone: -EIO, -EINTR.
+ * and still locked. Else the lock is gone: -EIO, -EINTR. Up to @ahead blocks
+ * behind it are read too, without waiting, as long as there is room.
  */
 int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
-		  u64 dst, enum kvl_why why);
+		  u64 dst, enum kvl_why why, unsigned int ahead);
 
 /*
  * To the shadow, if that is still good: no copy, no I/O, no wait, no

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What move.c (how moves begin) and commit.c (how they end) share. */
+/*
+ * What move.c (how moves begin), arrive.c (when the copy is there) and commit.c
+ * (how they end) share.
+ */
 #ifndef KVL_MOVE_PRIV_H
 #define KVL_MOVE_PRIV_H
 
@@ -8,8 +11,12 @@
 
 #include "move.h"
 
-/* Who finishes a copy that a task waits for. */
-enum { BY_TASK, ARRIVED, BY_WORKER };
+/*
+ * Who goes on when a copy to or from a device has arrived: a task that waits
+ * for it, who submitted it and has not looked yet, or a worker. ARRIVED: one of
+ * the first two may go on.
+ */
+enum { BY_TASK, BY_BATCH, ARRIVED, BY_WORKER };
 
 /**
  * struct kvl_move - one block on its way
@@ -88,6 +95,12 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended);
 
 /* As kvl_move_end_read(), but with 0 the lock is kept. */
 int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended);
+
+/* arrive.c */
+bool kvl_move_submit(struct kvl_move *m);
+void kvl_move_copy_done(struct kvl_copy *copy);
+void kvl_moves_arrived(struct kvl_move **m, unsigned int n,
+		       struct list_head *ended);
 
 /* The copy of a block that stays in memory has arrived. */
 void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);

@@ -427,7 +427,7 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
  * lock is gone; -EAGAIN: no slot.
  */
 static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
-		 enum kvl_why why)
+		 enum kvl_why why, unsigned int ahead)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home = kvl_block_home(b);
@@ -452,7 +452,7 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	return kvl_move_read(r, index, b, dst, why);
+	return kvl_move_read(r, index, b, dst, why, ahead);
 }
 
 /*
@@ -469,7 +469,7 @@ int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b)
 
 int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			    struct kvl_block *b, enum kvl_why why,
-			    unsigned int flags)
+			    unsigned int flags, unsigned int ahead)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	int err;
@@ -486,7 +486,7 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			kvl_block_unlock(b);
 			return -ENXIO;
 		}
-		err = bring(r, index, b, why);
+		err = bring(r, index, b, why, ahead);
 		if (err == -EAGAIN)
 			err = kvl_pool_wait_slot(pool, seq);
 		else
@@ -526,7 +526,8 @@ static int zero_part(struct kvl_region *r, u64 index, u32 from, u32 to,
 	}
 	if (!kvl_addr_is_memory(kvl_block_home(b))) {
 		kvl_block_unlock(b);
-		err = kvl_block_lock_resident(r, index, b, KVL_WHY_WRITE, 0);
+		err = kvl_block_lock_resident(r, index, b, KVL_WHY_WRITE, 0,
+					      0);
 		if (err)
 			return err;
 	}

@@ -79,6 +79,7 @@ enum kvl_why {
 	KVL_WHY_STORE,
 	KVL_WHY_PRESSURE,
 	KVL_WHY_DRAIN,
+	KVL_WHY_AROUND,
 };
 
 static inline struct kvl_region *kvl_region(struct inode *inode)
@@ -97,6 +98,13 @@ static inline u64 kvl_region_nr_blocks(struct kvl_region *r)
 
 	return DIV_ROUND_UP_ULL(i_size_read(&r->inode), bs);
 }
+
+/*
+ * What a fault or a read does for the neighbours of its block: those that are
+ * in memory are mapped with it, and those on a device read with it when the
+ * file is read in order; both within this many bytes.
+ */
+#define KVL_AROUND		(256u << 10)
 
 /* region.c */
 void kvl_region_init(struct kvl_region *r);
@@ -147,11 +155,12 @@ int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b);
 /*
  * Returns 0 with the block locked and its home in memory; a hole gets a
  * zeroed slot. Waits for I/O and for slots without holding the lock. -EINTR
- * when the task is being killed, -ENOSPC, -EIO.
+ * when the task is being killed, -ENOSPC, -EIO. With a block that is read from
+ * a device up to @ahead of its neighbours come too, if there is room.
  */
 int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			    struct kvl_block *b, enum kvl_why why,
-			    unsigned int flags);
+			    unsigned int flags, unsigned int ahead);
 
 /* table.c */
 int kvl_table_open(struct file *file);

@@ -96,12 +96,6 @@ struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr)
 		.members[kvlift_loc_member(addr)];
 }
 
-bool kvl_addr_is_memory(u64 addr)
-{
-	return addr && (kvl_addr_tier(addr) == KVLIFT_TIER_DRAM ||
-			kvl_addr_tier(addr) == KVLIFT_TIER_CXL);
-}
-
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_member *m = kvl_addr_member(pool, addr);

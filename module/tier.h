@@ -231,6 +231,17 @@ static inline unsigned int kvl_addr_tier(u64 addr)
 	return kvlift_loc_tier(addr);
 }
 
+static inline bool kvl_addr_is_memory(u64 addr)
+{
+	return addr && (kvl_addr_tier(addr) == KVLIFT_TIER_DRAM ||
+			kvl_addr_tier(addr) == KVLIFT_TIER_CXL);
+}
+
+static inline bool kvl_addr_is_device(u64 addr)
+{
+	return addr && kvl_addr_tier(addr) == KVLIFT_TIER_NVME;
+}
+
 /* Slots the member is to have just now. */
 static inline u64 kvl_member_target(const struct kvl_member *m)
 {
@@ -241,7 +252,6 @@ static inline u64 kvl_member_target(const struct kvl_member *m)
 
 bool kvl_member_usable(struct kvl_member *m);
 struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
-bool kvl_addr_is_memory(u64 addr);
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr);
 
 void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id);

@@ -19,7 +19,7 @@
 	__print_symbolic(w, { 0, "fault" }, { 1, "read" }, { 2, "write" }, \
 			 { 3, "prefetch" }, { 4, "reclaim" },		\
 			 { 5, "hint" }, { 6, "resize" }, { 7, "store" }, \
-			 { 8, "pressure" }, { 9, "drain" })
+			 { 8, "pressure" }, { 9, "drain" }, { 10, "around" })
 
 #define kvl_show_proto(p)						\
 	__print_symbolic(p, { 0, "read" }, { 1, "open" }, { 2, "sample" }, \
