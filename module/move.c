@@ -73,12 +73,22 @@ static bool submit(struct kvl_move *m)
 	struct kvl_pool *pool = m->copy.pool;
 	bool now = from_memory(m) && to_memory(m);
 
-	if (!to_memory(m))
+	unsigned int tier = kvl_addr_tier(m->copy.src);
+	u64 start = 0;
+
+	if (!to_memory(m)) {
+		start = ktime_get_ns();
 		m->copy.csum = kvl_pool_crc(pool,
 					    folio_address(src_slot(m)->folio),
 					    pool->block_size);
+	}
 	m->t_submit = ktime_get_ns();
+	if (start)
+		kvl_count_ns(pool, tier, KVL_NS_COPY, m->t_submit - start);
 	kvl_copy_submit(&m->copy);
+	if (now)
+		kvl_count_ns(pool, tier, KVL_NS_COPY,
+			     m->copy.t_done - m->t_submit);
 	return now;
 }
 
@@ -644,6 +654,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		       unsigned int id, u64 *dst)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	int node = kvl_addr_member(pool, kvl_block_home(b))->node;
 	struct kvl_tier *t = &pool->tiers[id];
 
 	/* A copy that cannot be read any more is none. */
@@ -659,7 +670,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		}
 		if (!kvl_domain_admit(r->domain, t))
 			continue;
-		if (!kvl_tier_alloc(t, NUMA_NO_NODE, dst)) {
+		if (!kvl_tier_alloc(t, node, dst)) {
 			kvl_reclaim_check(t);
 			return 0;
 		}
@@ -667,7 +678,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 			kvl_reclaim_kick(t);
 		else if (tier_full(t) &&
 			 kvl_reclaim_shadows(pool, KVL_VICTIM_SHADOWS) &&
-			 !kvl_tier_alloc(t, NUMA_NO_NODE, dst))
+			 !kvl_tier_alloc(t, node, dst))
 			return 0;
 	}
 	return -ENOSPC;
