@@ -7,7 +7,8 @@
 #include "place.h"
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL, P_INTERLEAVE };
+	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL, P_INTERLEAVE,
+	P_CPU };
 
 const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -26,6 +27,7 @@ const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_flag_no("discard", P_DISCARD),
 	fsparam_flag_no("poll", P_POLL),
 	fsparam_flag_no("interleave", P_INTERLEAVE),
+	fsparam_u32("cpu", P_CPU),
 	{}
 };
 
@@ -91,7 +93,7 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 		if (opt != -ENOPARAM)
 			return opt;
 		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll, [no]interleave",
+			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll, [no]interleave, cpu",
 			       param->key);
 	}
 	if (opt < 0)
@@ -167,6 +169,14 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 	case P_INTERLEAVE:
 		ctx->o.interleave = !result.negated;
 		ctx->has_interleave = true;
+		break;
+	case P_CPU:
+		if (!result.uint_32 || result.uint_32 > 100)
+			return kvl_msg(fc, -EINVAL,
+				       "cpu=%u: percent of a CPU, from 1 to 100",
+				       result.uint_32);
+		ctx->o.cpu = result.uint_32;
+		ctx->has_cpu = true;
 		break;
 	}
 	return 0;

@@ -26,6 +26,7 @@ typedef __u32 u32;
  * @nodiscard:	freed slots of a device are not discarded
  * @poll:	a task that waits for a device polls
  * @interleave:	equal nodes of a tier take turns
+ * @cpu:	percent of a CPU that a worker may use when nobody waits
  */
 struct kvl_mount_opts {
 	u32 block_size;
@@ -38,6 +39,7 @@ struct kvl_mount_opts {
 	bool nodiscard;
 	bool poll;
 	bool interleave;
+	u32 cpu;
 };
 
 #define KVL_LOW_DEFAULT		3

@@ -8,6 +8,7 @@
 
 #include "domain.h"
 #include "move.h"
+#include "pace.h"
 #include "place.h"
 #include "policy.h"
 
@@ -162,14 +163,24 @@ void kvl_reclaim_work(struct work_struct *work)
 	struct kvl_tier *t = container_of(to_delayed_work(work),
 					  struct kvl_tier, reclaim);
 	struct kvl_pool *pool = t->pool;
-	unsigned int vain = 0;
+	unsigned int vain = 0, moved;
+	unsigned long rest;
 	s64 want;
+	u64 start;
 
 	kvl_count(pool, KVL_C_RECLAIM_PASSES);
 	while (((want = missing(t)) > 0 || kvl_domain_over(t)) &&
 	       !READ_ONCE(pool->stopping)) {
+		rest = kvl_pace_due(t);
+		if (rest) {
+			queue_delayed_work(pool->wq, &t->reclaim, rest);
+			return;
+		}
 		kvl_move_wait(pool, KVL_MAX_MOVES);
-		if (pass(t, want)) {
+		start = ktime_get_ns();
+		moved = pass(t, want);
+		kvl_pace_done(t, start);
+		if (moved) {
 			WRITE_ONCE(t->stalled_since, 0);
 			vain = 0;
 		} else if (++vain == 8) {

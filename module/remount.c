@@ -113,6 +113,8 @@ static void set_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
 		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
 	if (ctx->has_interleave)
 		WRITE_ONCE(pool->opts.interleave, ctx->o.interleave);
+	if (ctx->has_cpu)
+		WRITE_ONCE(pool->opts.cpu, ctx->o.cpu);
 }
 
 int kvl_remount(struct fs_context *fc)

@@ -135,6 +135,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		ctx->o.high = max(KVL_HIGH_DEFAULT, ctx->o.low);
 	if (!ctx->has_depth)
 		ctx->o.depth = KVL_DEPTH_DEFAULT;
+	if (!ctx->has_cpu)
+		ctx->o.cpu = 100;
 	err = kvl_mount_check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
@@ -316,6 +318,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 		seq_puts(m, ",poll");
 	if (pool->opts.interleave)
 		seq_puts(m, ",interleave");
+	if (pool->opts.cpu != 100)
+		seq_printf(m, ",cpu=%u", pool->opts.cpu);
 	return 0;
 }
 

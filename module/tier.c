@@ -447,6 +447,8 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 	unsigned int id;
 	long left;
 
+	/* From now on workers do not rest. */
+	atomic_inc(&pool->slot_waiters);
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
 		if (kvl_pool_has_tier(pool, id))
 			kvl_reclaim_kick(&pool->tiers[id]);
@@ -455,6 +457,7 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 					   kvl_pool_slot_seq(pool) != seq,
 					   SLOT_TIMEOUT);
 	psi_memstall_leave(&pflags);
+	atomic_dec(&pool->slot_waiters);
 	if (left < 0)
 		return -EINTR;
 	/* A slow device is no full pool: the caller asks again. */

@@ -192,6 +192,7 @@ struct kvl_member {
  * @shadowed:	slots of blocks with a shadow, the latest first
  * @stalled_since: when reclaim that had to move something last began to find
  *		nothing that moves (jiffies), 0 when it does
+ * @paced_until: the reclaim worker rests until then (ktime, ns), see pace.h
  * @order:	in which members of memory are tried
  * @stripe:	device that takes the next blocks
  * @stripe_left: how many it still takes before it is another's turn
@@ -211,6 +212,7 @@ struct kvl_tier {
 	spinlock_t lru_lock;
 	struct list_head shadowed;
 	u64 stalled_since;
+	u64 paced_until;
 	struct kvl_order __rcu *order;
 	spinlock_t stripe_lock;	/* outside of member->lock */
 	struct kvl_member *stripe;
