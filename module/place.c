@@ -115,7 +115,7 @@ static void sort_for(struct kvl_tier *t, const u8 *speed, int node, u8 *near)
 	sort_members(near, t->nr_members, key);
 }
 
-/* Turns among the fastest members, in proportion to what they are to have. */
+/* Turns among the fastest members, in proportion to their budgets. */
 static void share_turns(struct kvl_tier *t, const u8 *speed, u8 *turns)
 {
 	s64 due[KVLIFT_MAX_MEMBERS] = {}, sum = 0;
@@ -123,13 +123,13 @@ static void share_turns(struct kvl_tier *t, const u8 *speed, u8 *turns)
 
 	for (i = 0; i < t->nr_members; i++)
 		if (!speed[i])
-			sum += kvl_member_target(t->members[i]);
+			sum += READ_ONCE(t->members[i]->asked);
 	for (k = 0; k < KVL_TURNS; k++) {
 		unsigned int best = 0;
 
 		for (i = 0; i < t->nr_members; i++) {
 			if (!speed[i])
-				due[i] += kvl_member_target(t->members[i]);
+				due[i] += READ_ONCE(t->members[i]->asked);
 			if (due[i] > due[best])
 				best = i;
 		}

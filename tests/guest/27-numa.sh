@@ -58,8 +58,20 @@ expect_use dram 65 65
 put 0 c 3 14
 expect_use dram 256 98
 kvtctl check $MNT/a 1 $((4 << 20)) && kvtctl check $MNT/b 2 $((4 << 20)) || fail "check"
-rm $MNT/[abc] $MNT/fault*
-expect_used 0
+umount_pool
+
+# Prefetch brings blocks near to who asked, not near to the worker.
+mkpool 64K 16M@0 - 32M dram=16M@1
+for c in 0 1; do
+	put $c p 14 4
+	kvtctl move $MNT/p nvme 30000 || fail "demote p"
+	taskset -c $c kvtctl move $MNT/p dram 30000 || fail "prefetch p"
+	[ "$(member dram/$c/used)" = 64 ] || fail "prefetched on CPU $c: $(member dram/0/used) and $(member dram/1/used)"
+	rm $MNT/p
+	expect_used 0
+done
+umount_pool
+mkpool 64K - - - $MNT_MEM
 
 # In turns; off again as well.
 mount -o remount,interleave $MNT || fail "remount"
@@ -114,10 +126,12 @@ kvtctl move $MNT/b cxl 30000 || fail "demote b"
 expect_use cxl 64 48
 kvtctl check $MNT/a 9 $((4 << 20)) && kvtctl check $MNT/b 10 $((3 << 20)) || fail "check"
 # Equal ones in turns.
+rm $MNT/[ab]
+expect_used 0
 mount -o remount,interleave $MNT || fail "remount"
 taskset -c 1 kvtctl fill $MNT/c 11 $((6 << 20)) || fail "fill c"
 kvtctl move $MNT/c cxl 30000 || fail "demote c"
-within 10 $(($(member cxl/0/used) - 64)) 48 || fail "demoted in turns: $(member cxl/0/used) - 64 and $(member cxl/1/used) - 48"
+within 10 "$(member cxl/0/used)" 48 || fail "demoted in turns: $(member cxl/0/used) and $(member cxl/1/used)"
 kvtctl check $MNT/c 11 $((6 << 20)) || fail "check c"
 until_true 30 measured || fail "not measured"
 kvlift status $MNT | grep -q 'MiB/s' || fail "status: $(kvlift status $MNT)"
@@ -188,7 +202,7 @@ busy() {
 busy 10
 [ $share -le 11 ] || fail "cpu=10, but $share % were used"
 busy 100
-[ $share -gt 22 ] || fail "cpu=100, but only $share % were used: the test shows nothing"
+[ $share -gt 15 ] || fail "cpu=100, but only $share % were used: the test shows nothing"
 
 # Whoever waits for a slot does not feel it.
 for c in 100 1; do
