@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How fast the memory of a member is, from the CPUs next to it: once after the
+ * How fast the memory of a member is, from the CPUs next to it: after the
  * mount, when its slots are there, with two free ones. Takes a few milliseconds
  * and is only to tell apart what differs by far; the best of some tries counts,
  * because whatever disturbs makes it slower.
@@ -18,6 +18,10 @@
 #define TRIES		4
 #define STEPS		1024
 #define SPEND_NS	(2 * NSEC_PER_MSEC)
+
+/* Some rounds, lest all of it falls into the same disturbance. */
+#define ROUNDS		3
+#define ROUND_GAP	(HZ / 4)
 
 /* It is asked for again until there are free slots, for about a minute. */
 #define RETRY		(HZ / 10)
@@ -116,9 +120,15 @@ static void measure_work(struct work_struct *work)
 					    struct kvl_member, measure);
 	struct kvl_pool *pool = m->tier->pool;
 
-	if (!READ_ONCE(pool->stopping) && !measure(m) &&
-	    ++m->measure_tries < RETRIES)
-		queue_delayed_work(pool->wq, &m->measure, RETRY);
+	if (READ_ONCE(pool->stopping))
+		return;
+	if (!measure(m)) {
+		if (++m->measure_tries < RETRIES)
+			kvl_place_queue(pool->wq, &m->measure, m->cpu_node,
+					RETRY);
+	} else if (++m->measure_rounds < ROUNDS) {
+		kvl_place_queue(pool->wq, &m->measure, m->cpu_node, ROUND_GAP);
+	}
 }
 
 void kvl_measure_init(struct kvl_member *m)
@@ -128,8 +138,7 @@ void kvl_measure_init(struct kvl_member *m)
 
 void kvl_measure_start(struct kvl_member *m)
 {
-	mod_delayed_work_on(kvl_place_cpu(m->cpu_node), m->tier->pool->wq,
-			    &m->measure, 0);
+	kvl_place_queue(m->tier->pool->wq, &m->measure, m->cpu_node, 0);
 }
 
 void kvl_measure_stop(struct kvl_member *m)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cpu.h>
 #include <linux/memory-tiers.h>
 #include <linux/nodemask.h>
 #include <linux/slab.h>
@@ -223,8 +224,8 @@ void kvl_place_measured(struct kvl_member *m, u32 bandwidth, u32 latency)
 	struct kvl_pool *pool = m->tier->pool;
 
 	mutex_lock(&pool->place_lock);
-	WRITE_ONCE(m->bandwidth, bandwidth);
-	WRITE_ONCE(m->latency, latency);
+	WRITE_ONCE(m->bandwidth, max(bandwidth, m->bandwidth));
+	WRITE_ONCE(m->latency, min_not_zero(latency, m->latency));
 	update(pool);
 	mutex_unlock(&pool->place_lock);
 }
@@ -280,22 +281,34 @@ void kvl_place_end(struct kvl_tier *t)
 	RCU_INIT_POINTER(t->order, NULL);
 }
 
-int kvl_place_show(struct kvl_tier *t, char *buf)
+static int show_order(const struct kvl_order *o, unsigned int tier, char *buf,
+		      int len)
 {
-	const struct kvl_order *o;
-	int node, len = 0;
 	unsigned int i;
+	int node;
 
-	rcu_read_lock();
-	o = rcu_dereference(t->order);
 	for_each_online_node(node) {
-		if (!o)
-			break;
-		len += sysfs_emit_at(buf, len, "%d:", node);
+		len += sysfs_emit_at(buf, len, "%s %d:", kvl_tier_name(tier),
+				     node);
 		for (i = 0; i < o->nr; i++)
 			len += sysfs_emit_at(buf, len, " %u",
 					     kvl_order_near(o, node)[i]);
 		len += sysfs_emit_at(buf, len, "\n");
+	}
+	return len;
+}
+
+int kvl_place_show(struct kvl_pool *pool, char *buf)
+{
+	const struct kvl_order *o;
+	unsigned int id;
+	int len = 0;
+
+	rcu_read_lock();
+	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
+		o = rcu_dereference(pool->tiers[id].order);
+		if (o)
+			len = show_order(o, id, buf, len);
 	}
 	rcu_read_unlock();
 	return len;
@@ -309,4 +322,13 @@ int kvl_place_cpu(int node)
 		return cpu;
 	cpu = cpumask_any_and(cpumask_of_node(node), cpu_online_mask);
 	return cpu < nr_cpu_ids ? cpu : WORK_CPU_UNBOUND;
+}
+
+void kvl_place_queue(struct workqueue_struct *wq, struct delayed_work *work,
+		     int node, unsigned long delay)
+{
+	/* A timer on a CPU that has just gone would never expire. */
+	cpus_read_lock();
+	queue_delayed_work_on(kvl_place_cpu(node), wq, work, delay);
+	cpus_read_unlock();
 }

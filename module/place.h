@@ -46,7 +46,7 @@ int kvl_place_start(struct kvl_pool *pool);
 /* After a change: the old order stays when there is no memory for another. */
 void kvl_place_update(struct kvl_pool *pool);
 
-/* MiB/s and ns, neither is 0. */
+/* MiB/s and ns, neither is 0; the best so far count. */
 void kvl_place_measured(struct kvl_member *m, u32 bandwidth, u32 latency);
 
 /* Nobody allocates any more. */
@@ -55,11 +55,18 @@ void kvl_place_end(struct kvl_tier *t);
 /* Who said m->distance, for sysfs. */
 const char *kvl_place_source(const struct kvl_member *m);
 
-/* The order of a tier as text, for sysfs. */
-int kvl_place_show(struct kvl_tier *t, char *buf);
+/* The order as text, for sysfs. */
+int kvl_place_show(struct kvl_pool *pool, char *buf);
 
 /* A CPU of @node, the current one if it is, for work on that node's memory. */
 int kvl_place_cpu(int node);
+
+/*
+ * Queues delayed work, if it is not, to run on @node. Without the CPU the timer
+ * would expire wherever somebody is awake. May sleep.
+ */
+void kvl_place_queue(struct workqueue_struct *wq, struct delayed_work *work,
+		     int node, unsigned long delay);
 
 /* measure.c */
 void kvl_measure_init(struct kvl_member *m);

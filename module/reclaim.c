@@ -173,7 +173,8 @@ void kvl_reclaim_work(struct work_struct *work)
 	       !READ_ONCE(pool->stopping)) {
 		rest = kvl_pace_due(t);
 		if (rest) {
-			queue_delayed_work(pool->wq, &t->reclaim, rest);
+			kvl_place_queue(pool->wq, &t->reclaim,
+					t->members[0]->cpu_node, rest);
 			return;
 		}
 		kvl_move_wait(pool, KVL_MAX_MOVES);
@@ -187,8 +188,9 @@ void kvl_reclaim_work(struct work_struct *work)
 			/* Everything is pinned or busy: later. */
 			if (want > 0 && !t->stalled_since)
 				WRITE_ONCE(t->stalled_since, get_jiffies_64());
-			queue_delayed_work(pool->wq, &t->reclaim,
-					   KVL_RECLAIM_RETRY);
+			kvl_place_queue(pool->wq, &t->reclaim,
+					t->members[0]->cpu_node,
+					KVL_RECLAIM_RETRY);
 			return;
 		}
 		cond_resched();

@@ -201,6 +201,12 @@ static ssize_t domains_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return kvl_domain_show_all(to_pool(kobj), buf);
 }
 
+static ssize_t order_show(struct kobject *kobj, struct kobj_attribute *attr,
+			  char *buf)
+{
+	return kvl_place_show(to_pool(kobj), buf);
+}
+
 #define POOL_ATTR(name) \
 	static struct kobj_attribute pool_##name = __ATTR_RO(name)
 
@@ -213,11 +219,13 @@ POOL_ATTR(uuid);
 POOL_ATTR(mapping);
 POOL_ATTR(counters);
 POOL_ATTR(domains);
+POOL_ATTR(order);
 
 static struct attribute *pool_attrs[] = {
 	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
 	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
 	&pool_mapping.attr,    &pool_counters.attr, &pool_domains.attr,
+	&pool_order.attr,
 	NULL,
 };
 ATTRIBUTE_GROUPS(pool);
@@ -238,19 +246,8 @@ static void tier_release(struct kobject *kobj)
 	complete(&container_of(kobj, struct kvl_tier, kobj)->kobj_gone);
 }
 
-static ssize_t order_show(struct kobject *kobj, struct kobj_attribute *attr,
-			  char *buf)
-{
-	return kvl_place_show(container_of(kobj, struct kvl_tier, kobj), buf);
-}
-
-static struct kobj_attribute tier_order = __ATTR_RO(order);
-static struct attribute *tier_attrs[] = { &tier_order.attr, NULL };
-ATTRIBUTE_GROUPS(tier);
-
 static const struct kobj_type tier_type = {
 	.sysfs_ops = &kobj_sysfs_ops,
-	.default_groups = tier_groups,
 	.release = tier_release,
 };
 

@@ -177,6 +177,7 @@ struct kvl_member {
 	struct kvl_share *share;
 	struct delayed_work measure;
 	unsigned int measure_tries;
+	unsigned int measure_rounds;
 	struct kobject kobj;
 	struct completion kobj_gone;
 };

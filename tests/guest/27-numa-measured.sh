@@ -11,7 +11,7 @@ load
 member() { cat "/sys/fs/kvlift/$(pool)/$1"; }
 # shellcheck disable=SC2317
 sources() { [ "$(cat /sys/fs/kvlift/"$(pool)"/{dram,cxl}/*/distance_source | sort -u)" = "$1" ]; }
-order() { sed -n "s/^$2: //p" "/sys/fs/kvlift/$(pool)/$1/order"; }
+order() { sed -n "s/^$1 $2: //p" "/sys/fs/kvlift/$(pool)/order"; }
 
 for b in 64K 2M; do
 	mkpool $b - - - dram=32M@0,dram=32M@1,cxl=32M@2,cxl=32M@3

@@ -39,7 +39,7 @@ put() {
 }
 # within PERCENT VALUE OF
 within() { [ $((100 * $2)) -ge $(((100 - $1) * $3)) ] && [ $((100 * $2)) -le $(((100 + $1) * $3)) ]; }
-order() { sed -n "s/^$2: //p" "/sys/fs/kvlift/$(pool)/$1/order"; }
+order() { sed -n "s/^$1 $2: //p" "/sys/fs/kvlift/$(pool)/order"; }
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 MNT_MEM=dram=16M@0,dram=16M@1
 

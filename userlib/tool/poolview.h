@@ -31,8 +31,7 @@ struct pool_view {
 
 /* How fast a member of memory is; 0: not known. */
 struct member_speed {
-	uint64_t bandwidth; /* MiB/s */
-	uint64_t latency; /* ns */
+	uint64_t bandwidth, latency; /* MiB/s, ns */
 	uint64_t distance;
 };
 
