@@ -39,7 +39,8 @@ static s64 missing(struct kvl_tier *t)
 
 void kvl_reclaim_kick(struct kvl_tier *t)
 {
-	if (!READ_ONCE(t->pool->stopping) && kvl_tier_below(t->pool, t->id))
+	if (!READ_ONCE(t->pool->stopping) && t->nr_members &&
+	    kvl_tier_below(t->pool, t->id))
 		mod_delayed_work_on(kvl_place_cpu(t->members[0]->cpu_node),
 				    t->pool->wq, &t->reclaim, 0);
 }
