@@ -19,13 +19,22 @@ bool kvl_move_submit(struct kvl_move *m)
 {
 	struct kvl_pool *pool = m->copy.pool;
 	bool now = from_memory(m) && to_memory(m);
+	unsigned int tier = kvl_addr_tier(m->copy.src);
+	u64 start = 0;
 
-	if (!to_memory(m))
+	if (!to_memory(m)) {
+		start = ktime_get_ns();
 		m->copy.csum = kvl_pool_crc(pool,
 					    folio_address(src_slot(m)->folio),
 					    pool->block_size);
+	}
 	m->t_submit = ktime_get_ns();
+	if (start)
+		kvl_count_ns(pool, tier, KVL_NS_COPY, m->t_submit - start);
 	kvl_copy_submit(&m->copy);
+	if (now)
+		kvl_count_ns(pool, tier, KVL_NS_COPY,
+			     m->copy.t_done - m->t_submit);
 	return now;
 }
 

@@ -4,7 +4,7 @@
  *
  *	inode->i_rwsem		system calls that change size or content
  *	mmap_lock or VMA lock	faults
- *	block lock		never two at a time without a hand-over
+ *	block lock		who waits for one holds no other
  *	folio lock		core installs a PMD under it after ->fault
  *	i_mmap_rwsem, page-table locks	inside unmap_mapping_pages()
  *	pool->domain_lock, pool->store_lock
@@ -17,6 +17,8 @@
  * I/O holds no block lock.
  */
 #include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/workqueue.h>
 #include <linux/psi.h>
 #include <linux/sched.h>
@@ -28,6 +30,25 @@ static struct lock_class_key block_key;
 struct lockdep_map kvl_block_dep =
 	STATIC_LOCKDEP_MAP_INIT("kvl_block", &block_key);
 #endif
+
+/* Longer than any hold without a copy, shorter than two switches, ns. */
+#define SPIN_NS		5000
+
+/*
+ * Takes the lock of a block in memory, of which a move most often only does
+ * the bookkeeping, without going to sleep for it. False: it takes longer.
+ */
+bool kvl_block_spin(struct kvl_block *b)
+{
+	u64 end = local_clock() + SPIN_NS;
+
+	do {
+		if (!test_bit(KVL_B_LOCK, &b->flags) && kvl_block_trylock(b))
+			return true;
+		cpu_relax();
+	} while (!need_resched() && local_clock() < end);
+	return false;
+}
 
 void kvl_block_lock(struct kvl_block *b)
 {

@@ -123,6 +123,7 @@ static inline bool kvl_block_unstored(const struct kvl_block *b)
 	       !test_bit(KVL_B_MOVING, &b->flags);
 }
 
+bool kvl_block_spin(struct kvl_block *b);
 void kvl_block_lock(struct kvl_block *b);
 int kvl_block_lock_killable(struct kvl_block *b);
 int kvl_block_wait(struct kvl_block *b);

@@ -15,6 +15,7 @@
 #include "drain.h"
 #include "move.h"
 #include "msg.h"
+#include "place.h"
 #include "policy.h"
 
 /* A pass that moved nothing is tried again after this. */
@@ -80,7 +81,7 @@ static void move_away(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		return;
 	}
 	if (!kvl_tier_alloc(&batch->pool->tiers[kvl_addr_tier(home)],
-			    NUMA_NO_NODE, &dst)) {
+			    kvl_addr_member(batch->pool, home)->node, &dst)) {
 		kvl_batch_add(batch, r, index, b, dst, KVL_WHY_DRAIN, NULL);
 		return;
 	}
@@ -268,7 +269,8 @@ int kvl_drain_start(struct kvl_pool *pool, struct kvl_member *m)
 	resize(m);
 	pr_info_ratelimited("pool %u: %s is being drained\n", pool->id,
 			    m->name);
-	mod_delayed_work(pool->wq, &pool->drain, 0);
+	mod_delayed_work_on(kvl_place_cpu(m->cpu_node), pool->wq, &pool->drain,
+			    0);
 unlock:
 	mutex_unlock(&drain_lock);
 	up_read(&pool->sb->s_umount);

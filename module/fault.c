@@ -212,19 +212,32 @@ static bool promote_first(struct kvl_region *r, u64 index,
 	return true;
 }
 
-static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
-			     u64 index, struct kvl_block *b)
+/* Waits no longer than a switch would take, and adds that to @wait_ns. */
+static bool lock_fast(struct kvl_block *b, u64 *wait_ns)
 {
-	if (!kvl_block_trylock(b))
-		return VM_FAULT_RETRY;
-	if (promote_first(r, index, b) && !kvl_block_trylock(b))
+	bool got = kvl_block_trylock(b);
+	u64 start;
+
+	if (!got && kvl_addr_is_memory(kvl_block_home(b))) {
+		start = ktime_get_ns();
+		got = kvl_block_spin(b);
+		*wait_ns += ktime_get_ns() - start;
+	}
+	return got;
+}
+
+static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
+			     u64 index, struct kvl_block *b, u64 *wait_ns)
+{
+	if (!lock_fast(b, wait_ns) ||
+	    (promote_first(r, index, b) && !lock_fast(b, wait_ns)))
 		return VM_FAULT_RETRY;
 	return fault_locked(vmf, r, index, b);
 }
 
 /* Brings the block in, with no lock of the fault held if that is allowed. */
 static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
-			     u64 index, struct kvl_block *b)
+			     u64 index, struct kvl_block *b, u64 *wait_ns)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct file *file = NULL;
@@ -250,7 +263,9 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
 				      KVL_RES_IN_SIZE, ahead);
 	kvl_count(pool, KVL_C_FAULT_WAITS);
-	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, ktime_get_ns() - start);
+	start = ktime_get_ns() - start;
+	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, start);
+	*wait_ns += start;
 	if (file) {
 		/* The next pass finds the block, or the reason again. */
 		if (!err)
@@ -274,6 +289,7 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 	/* The VMA is not ours any more when the lock was released. */
 	pgoff_t pgoff = vmf->pgoff;
 	u64 start = trace_kvlift_fault_enabled() ? ktime_get_ns() : 0;
+	u64 wait_ns = 0;
 	struct kvl_block *b;
 	vm_fault_t ret;
 
@@ -283,21 +299,21 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 	b = kvl_region_get(r, index);
 	if (!b)
 		return VM_FAULT_SIGBUS;
-	ret = fault_fast(vmf, r, index, b);
+	ret = fault_fast(vmf, r, index, b, &wait_ns);
 	if (ret == VM_FAULT_RETRY) {
 		u32 pool_id = pool->id;
 		u64 id = r->id;
 
-		ret = fault_wait(vmf, r, index, b);
+		ret = fault_wait(vmf, r, index, b, &wait_ns);
 		/* The region may be gone now. */
 		if (start)
 			trace_kvlift_fault(pool_id, id, index, ret,
-					   ktime_get_ns() - start, true);
+					   ktime_get_ns() - start, wait_ns);
 		return ret;
 	}
 	if (start)
 		trace_kvlift_fault(pool->id, r->id, index, ret,
-				   ktime_get_ns() - start, false);
+				   ktime_get_ns() - start, wait_ns);
 	return ret;
 }
 

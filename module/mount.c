@@ -4,9 +4,11 @@
 
 #include "mount.h"
 #include "msg.h"
+#include "place.h"
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
-	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL };
+	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL, P_INTERLEAVE,
+	P_CPU };
 
 const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -24,6 +26,8 @@ const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_u32("depth", P_DEPTH),
 	fsparam_flag_no("discard", P_DISCARD),
 	fsparam_flag_no("poll", P_POLL),
+	fsparam_flag_no("interleave", P_INTERLEAVE),
+	fsparam_u32("cpu", P_CPU),
 	{}
 };
 
@@ -67,7 +71,7 @@ static int parse_member(struct fs_context *fc, struct kvl_mount *ctx,
 		err = kvl_parse_memory(s, &opt->m);
 		if (err)
 			return kvl_msg(fc, err,
-				       "%s=%s: not SIZE[@NODE], as in 8G@0",
+				       "%s=%s: not SIZE[@NODE[:DISTANCE]], as in 8G@0",
 				       name, s);
 		if (tier == KVLIFT_TIER_CXL && opt->m.node < 0)
 			return kvl_msg(fc, -EINVAL,
@@ -89,7 +93,7 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 		if (opt != -ENOPARAM)
 			return opt;
 		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll",
+			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll, [no]interleave, cpu",
 			       param->key);
 	}
 	if (opt < 0)
@@ -162,6 +166,18 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 		ctx->o.poll = !result.negated;
 		ctx->has_poll = true;
 		break;
+	case P_INTERLEAVE:
+		ctx->o.interleave = !result.negated;
+		ctx->has_interleave = true;
+		break;
+	case P_CPU:
+		if (!result.uint_32 || result.uint_32 > 100)
+			return kvl_msg(fc, -EINVAL,
+				       "cpu=%u: percent of a CPU, from 1 to 100",
+				       result.uint_32);
+		ctx->o.cpu = result.uint_32;
+		ctx->has_cpu = true;
+		break;
 	}
 	return 0;
 }
@@ -176,7 +192,7 @@ int kvl_mount_check_watermarks(struct fs_context *fc, u32 low, u32 high)
 }
 
 static int add_node(struct kvl_pool *pool, struct fs_context *fc,
-		    unsigned int tier, int node, u64 bytes)
+		    unsigned int tier, int node, u64 bytes, u32 distance)
 {
 	struct kvl_tier *t = &pool->tiers[tier];
 	struct kvl_member *m;
@@ -192,7 +208,10 @@ static int add_node(struct kvl_pool *pool, struct fs_context *fc,
 				       kvl_tier_name(tier), bytes >> 10, node,
 				       node);
 	m = kvl_mem_create(pool, fc, tier, node, bytes);
-	return PTR_ERR_OR_ZERO(m);
+	if (IS_ERR(m))
+		return PTR_ERR(m);
+	m->said = distance;
+	return 0;
 }
 
 /* dram=SIZE without a node: in equal shares on the nodes that have CPUs. */
@@ -216,7 +235,7 @@ static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 	for_each_node_state(node, N_CPU) {
 		if (!node_state(node, N_NORMAL_MEMORY))
 			continue;
-		err = add_node(pool, fc, tier, node, share);
+		err = add_node(pool, fc, tier, node, share, 0);
 		if (err)
 			return err;
 	}
@@ -239,7 +258,8 @@ static int add_member(struct kvl_pool *pool, struct fs_context *fc,
 	}
 	if (opt->m.node < 0)
 		return add_spread(pool, fc, opt->tier, opt->m.bytes);
-	return add_node(pool, fc, opt->tier, opt->m.node, opt->m.bytes);
+	return add_node(pool, fc, opt->tier, opt->m.node, opt->m.bytes,
+			opt->m.distance);
 }
 
 int kvl_mount_wait_hard(struct kvl_pool *pool, struct fs_context *fc)
@@ -281,7 +301,7 @@ int kvl_mount_add_members(struct kvl_pool *pool, struct fs_context *fc,
 	    !kvl_pool_has_tier(pool, KVLIFT_TIER_CXL))
 		return kvl_msg(fc, -EINVAL,
 			       "no memory: give dram=SIZE or cxl=SIZE@NODE");
-	err = kvl_bdev_check_set(pool, fc);
+	err = kvl_bdev_check_set(pool, fc) ?: kvl_place_start(pool);
 	if (!err && pool->opts.hard)
 		err = kvl_mount_wait_hard(pool, fc);
 	return err;

@@ -495,6 +495,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		       unsigned int id, u64 *dst)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	int node = kvl_addr_member(pool, kvl_block_home(b))->node;
 	struct kvl_tier *t = &pool->tiers[id];
 
 	/* A copy that cannot be read any more is none. */
@@ -510,7 +511,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 		}
 		if (!kvl_domain_admit(r->domain, t))
 			continue;
-		if (!kvl_tier_alloc(t, NUMA_NO_NODE, dst)) {
+		if (!kvl_tier_alloc(t, node, dst)) {
 			kvl_reclaim_check(t);
 			return 0;
 		}
@@ -518,7 +519,7 @@ static int place_below(struct kvl_region *r, struct kvl_block *b,
 			kvl_reclaim_kick(t);
 		else if (tier_full(t) &&
 			 kvl_reclaim_shadows(pool, KVL_VICTIM_SHADOWS) &&
-			 !kvl_tier_alloc(t, NUMA_NO_NODE, dst))
+			 !kvl_tier_alloc(t, node, dst))
 			return 0;
 	}
 	return -ENOSPC;

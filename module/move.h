@@ -114,6 +114,7 @@ void kvl_move_wait(struct kvl_pool *pool, unsigned int n);
 /* reclaim.c */
 void kvl_reclaim_work(struct work_struct *work);
 void kvl_reclaim_kick(struct kvl_tier *t);
+int kvl_reclaim_share(struct kvl_member *m);
 void kvl_reclaim_check(struct kvl_tier *t);
 bool kvl_reclaim_shadows(struct kvl_pool *pool, unsigned int nr);
 

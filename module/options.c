@@ -92,7 +92,7 @@ int kvl_parse_block(const char *s, u32 *bytes)
 
 int kvl_parse_memory(const char *s, struct kvl_member_opt *opt)
 {
-	u64 node;
+	u64 node, distance;
 
 	memset(opt, 0, sizeof(*opt));
 	opt->node = -1;
@@ -104,9 +104,17 @@ int kvl_parse_memory(const char *s, struct kvl_member_opt *opt)
 	if (*s != '@')
 		return -EINVAL;
 	s = parse_number(s + 1, &node);
-	if (!s || *s || node > INT_MAX)
+	if (!s || node > INT_MAX)
 		return -EINVAL;
 	opt->node = node;
+	if (!*s)
+		return 0;
+	if (*s != ':')
+		return -EINVAL;
+	s = parse_number(s + 1, &distance);
+	if (!s || *s || !distance || distance > KVL_DISTANCE_MAX)
+		return -EINVAL;
+	opt->distance = distance;
 	return 0;
 }
 

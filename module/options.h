@@ -25,6 +25,8 @@ typedef __u32 u32;
  * @hard:	the mount fails when a budget cannot be had in full
  * @nodiscard:	freed slots of a device are not discarded
  * @poll:	a task that waits for a device polls
+ * @interleave:	equal nodes of a tier take turns
+ * @cpu:	percent of a CPU that a worker may use when nobody waits
  */
 struct kvl_mount_opts {
 	u32 block_size;
@@ -36,6 +38,8 @@ struct kvl_mount_opts {
 	bool hard;
 	bool nodiscard;
 	bool poll;
+	bool interleave;
+	u32 cpu;
 };
 
 #define KVL_LOW_DEFAULT		3
@@ -44,16 +48,19 @@ struct kvl_mount_opts {
 #define KVL_FLOOR_DEFAULT	25
 #define KVL_DEPTH_DEFAULT	128
 #define KVL_DEPTH_MAX		1024
+#define KVL_DISTANCE_MAX	1000000
 
 /**
  * struct kvl_member_opt - one dram=, cxl= or nvme= option
  * @bytes:	budget, 0: all there is (devices only)
  * @node:	NUMA node, -1 when not given
+ * @distance:	of the node's memory, 0 when not given
  * @path:	device, empty for memory
  */
 struct kvl_member_opt {
 	u64 bytes;
 	int node;
+	u32 distance;
 	char path[KVL_PATH_LEN];
 };
 
@@ -66,7 +73,7 @@ int kvl_parse_size(const char *s, u64 *bytes);
 /* A block size: a power of two from 16K to 2M. 0 or -EINVAL. */
 int kvl_parse_block(const char *s, u32 *bytes);
 
-/* "SIZE[@NODE]". 0 or -EINVAL. */
+/* "SIZE[@NODE[:DISTANCE]]". 0 or -EINVAL. */
 int kvl_parse_memory(const char *s, struct kvl_member_opt *opt);
 
 /*

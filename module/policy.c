@@ -5,32 +5,32 @@
 #include "move.h"
 #include "policy.h"
 
-static int alloc(struct kvl_tier *t, struct kvl_region *r, u64 *addr)
+static int alloc(struct kvl_tier *t, struct kvl_region *r, int node,
+		 u64 *addr)
 {
-	int node = numa_node_id();
-
 	if (likely(!kvl_domain_limited(r->domain, t->id)))
 		return kvl_tier_alloc(t, node, addr);
 	return kvl_domain_alloc(t, r, node, false, addr);
 }
 
 /* Nothing of the domain moves (pinned): its limits give way, visibly. */
-static int exceed(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
+static int exceed(struct kvl_pool *pool, struct kvl_region *r, int node,
+		  u64 *addr)
 {
 	unsigned int id;
 
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
 		if (kvl_pool_has_tier(pool, id) &&
 		    kvl_domain_stuck(r->domain, id) &&
-		    !kvl_domain_alloc(&pool->tiers[id], r, numa_node_id(),
-				      true, addr)) {
+		    !kvl_domain_alloc(&pool->tiers[id], r, node, true, addr)) {
 			kvl_count(pool, KVL_C_DOMAIN_EXCEEDED);
 			return 0;
 		}
 	return -ENOSPC;
 }
 
-int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
+int kvl_policy_place_near(struct kvl_pool *pool, struct kvl_region *r, int node,
+			  u64 *addr)
 {
 	bool limited = false;
 	unsigned int id;
@@ -41,7 +41,7 @@ int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
 
 		if (!t->nr_members)
 			continue;
-		err = alloc(t, r, addr);
+		err = alloc(t, r, node, addr);
 		if (!err) {
 			kvl_reclaim_check(t);
 			return 0;
@@ -51,7 +51,12 @@ int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
 		else
 			kvl_reclaim_kick(t);
 	}
-	return limited ? exceed(pool, r, addr) : -ENOSPC;
+	return limited ? exceed(pool, r, node, addr) : -ENOSPC;
+}
+
+int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr)
+{
+	return kvl_policy_place_near(pool, r, numa_node_id(), addr);
 }
 
 unsigned int kvl_policy_victims(struct kvl_tier *t, struct kvl_victim *v,

@@ -42,6 +42,9 @@ extern const struct kvl_policy kvl_policy_default;
 
 /* A free slot of a memory tier for a block about to be used, or -ENOSPC. */
 int kvl_policy_place(struct kvl_pool *pool, struct kvl_region *r, u64 *addr);
+/* The same for a CPU of @node. */
+int kvl_policy_place_near(struct kvl_pool *pool, struct kvl_region *r, int node,
+			  u64 *addr);
 unsigned int kvl_policy_victims(struct kvl_tier *t, struct kvl_victim *v,
 				unsigned int nr);
 /* Blocks that limits of domains want out of the tier: not a policy's choice. */

@@ -10,6 +10,7 @@
 
 #include <linux/fs.h>
 #include <linux/mempool.h>
+#include <linux/mutex.h>
 #include <linux/uuid.h>
 #include <linux/wait.h>
 
@@ -35,6 +36,9 @@ struct kvl_policy;
  * @inline_used: bytes of inline content, at most @inline_limit
  * @slot_seq:	grows when a slot becomes free
  * @slot_wait:	tasks that wait for that
+ * @slot_waiters: how many
+ * @place_lock:	who computes the order of members
+ * @place_warned: nodes that look mixed up were reported
  * @gave_up:	when the last one did so in vain (jiffies)
  * @next_id:	region ids and inode numbers, never reused
  * @moves:	moves in flight
@@ -74,6 +78,9 @@ struct kvl_pool {
 
 	atomic_t slot_seq;
 	wait_queue_head_t slot_wait;
+	atomic_t slot_waiters;
+	struct mutex place_lock;	/* place.h */
+	bool place_warned;
 	u64 gave_up;
 	atomic_t moves;
 	wait_queue_head_t move_wait;

@@ -124,6 +124,7 @@ int kvl_prefetch_queue(struct kvl_region *r, u64 first, u64 last, u64 *done)
 	p->r = r;
 	p->tier = KVLIFT_TIER_DRAM;
 	p->prio = KVLIFT_PRIO_NORMAL;
+	p->node = numa_node_id();
 	spin_lock(&pool->prefetch_lock);
 	if (pool->prefetch_queued >= MAX_QUEUED) {
 		spin_unlock(&pool->prefetch_lock);
@@ -154,14 +155,15 @@ static struct kvl_request *dequeue(struct kvl_pool *pool)
  * Somebody has asked for it, so that this goes deeper than the policy would
  * on its own; reclaim gives at least tier->low slots back.
  */
-static int alloc_memory(struct kvl_tier *t, struct kvl_region *r, u64 *dst)
+static int alloc_memory(struct kvl_tier *t, struct kvl_request *p, u64 *dst)
 {
+	struct kvl_region *r = p->r;
 	int err = -EAGAIN;
 
 	if (atomic64_read(&t->nfree) > (s64)t->low / 2 &&
 	    !(kvl_domain_limited(r->domain, t->id) ?
-		      kvl_domain_alloc(t, r, numa_node_id(), false, dst) :
-		      kvl_tier_alloc(t, numa_node_id(), dst)))
+		      kvl_domain_alloc(t, r, p->node, false, dst) :
+		      kvl_tier_alloc(t, p->node, dst)))
 		err = 0;
 	kvl_reclaim_check(t);
 	return err;
@@ -174,14 +176,14 @@ static int place(struct kvl_request *p, u64 home, u64 *dst)
 
 	/* Of a domain that is at its limit one block leaves for another. */
 	if (p->q && p->tier == KVLIFT_TIER_DRAM)
-		return alloc_memory(dram, p->r, dst);
+		return alloc_memory(dram, p, dst);
 	/* A hint's block can be used where it is. */
 	if (kvl_addr_is_memory(home))
 		return kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM) &&
-				       !alloc_memory(dram, p->r, dst) ?
+				       !alloc_memory(dram, p, dst) ?
 			       0 :
 			       -ENOENT;
-	return kvl_policy_place(pool, p->r, dst) ? -EAGAIN : 0;
+	return kvl_policy_place_near(pool, p->r, p->node, dst) ? -EAGAIN : 0;
 }
 
 static bool lock_block(struct kvl_batch *batch, struct kvl_request *p,
@@ -301,10 +303,15 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 		} else if (!since || time_before(jiffies, since + patience)) {
 			since = since ?: jiffies;
 			kvl_batch_run(&batch);
+			/* Who has asked on a queue waits as a task does. */
+			if (p->q)
+				atomic_inc(&pool->slot_waiters);
 			wait_event_timeout(pool->slot_wait,
 					   kvl_pool_slot_seq(pool) != seq ||
 						   READ_ONCE(pool->stopping),
 					   KVL_RECLAIM_RETRY);
+			if (p->q)
+				atomic_dec(&pool->slot_waiters);
 		} else {
 			kvl_count(pool, KVL_C_PREFETCH_DROPPED);
 			err = -ENOSPC;

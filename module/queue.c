@@ -270,6 +270,7 @@ static int submit_one(struct kvl_queue *q, const struct kvlift_req *u)
 	    !S_ISREG(file_inode(fd_file(f))->i_mode))
 		goto fail;
 	p->q = q;
+	p->node = numa_node_id();
 	p->r = kvl_region(file_inode(fd_file(f)));
 	ihold(&p->r->inode);
 	fdput(f);

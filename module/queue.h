@@ -41,6 +41,7 @@ enum kvl_req_state {
  * @lease_ms:	0: no lease
  * @deadline:	ktime in ns, 0 for none
  * @submitted:	ktime in ns
+ * @node:	of the CPU that asked
  * @pending:	the worker and every move under way hold one
  * @ready:	blocks in place
  * @failed:	blocks that are not
@@ -67,6 +68,7 @@ struct kvl_request {
 	unsigned int lease_ms;
 	u64 deadline;
 	u64 submitted;
+	int node;
 	refcount_t pending;
 	atomic64_t ready;
 	atomic64_t failed;

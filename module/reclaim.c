@@ -4,12 +4,32 @@
  * tier->low slots are free, demotes in the policy's order, and stops at
  * tier->high; blocks that are already on their way out count as free.
  */
+#include <linux/slab.h>
+
 #include "domain.h"
 #include "move.h"
+#include "pace.h"
+#include "place.h"
 #include "policy.h"
 
 /* Slots looked at under lru_lock for one batch of shadows. */
 #define SHADOW_SCAN	1024
+
+/**
+ * struct kvl_share - victims of one member of a tier that has several
+ * @work:	demotes them; the tier's worker waits for it
+ * @pool:	the pool
+ * @nr:		how many there are
+ * @moved:	how many of them were moved
+ * @v:		the victims
+ */
+struct kvl_share {
+	struct work_struct work;
+	struct kvl_pool *pool;
+	unsigned int nr;
+	unsigned int moved;
+	struct kvl_victim v[KVL_VICTIM_BATCH];
+};
 
 static s64 missing(struct kvl_tier *t)
 {
@@ -19,8 +39,10 @@ static s64 missing(struct kvl_tier *t)
 
 void kvl_reclaim_kick(struct kvl_tier *t)
 {
-	if (!READ_ONCE(t->pool->stopping) && kvl_tier_below(t->pool, t->id))
-		mod_delayed_work(t->pool->wq, &t->reclaim, 0);
+	if (!READ_ONCE(t->pool->stopping) && t->nr_members &&
+	    kvl_tier_below(t->pool, t->id))
+		mod_delayed_work_on(kvl_place_cpu(t->members[0]->cpu_node),
+				    t->pool->wq, &t->reclaim, 0);
 }
 
 /* After an allocation: starts the worker when slots run short. */
@@ -49,18 +71,13 @@ static void demote(struct kvl_batch *batch, struct kvl_victim *v)
 				     kvl_addr_tier(v->addr));
 }
 
-/* @want may be 0 or less: then only limits of domains want something. */
-static unsigned int pass(struct kvl_tier *t, s64 want)
+static unsigned int demote_all(struct kvl_pool *pool, struct kvl_victim *v,
+			       unsigned int nr)
 {
-	struct kvl_victim v[KVL_VICTIM_BATCH];
 	struct kvl_batch batch;
-	unsigned int nr, i;
+	unsigned int i;
 
-	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
-	if (want > 0)
-		nr += kvl_policy_victims(t, v + nr,
-					 min(want, KVL_VICTIM_BATCH - nr));
-	kvl_batch_init(&batch, t->pool);
+	kvl_batch_init(&batch, pool);
 	for (i = 0; i < nr; i++)
 		demote(&batch, &v[i]);
 	kvl_batch_run(&batch);
@@ -70,27 +87,111 @@ static unsigned int pass(struct kvl_tier *t, s64 want)
 	return batch.moved;
 }
 
+static void share_work(struct work_struct *work)
+{
+	struct kvl_share *s = container_of(work, struct kvl_share, work);
+
+	s->moved = demote_all(s->pool, s->v, s->nr);
+}
+
+int kvl_reclaim_share(struct kvl_member *m)
+{
+	struct kvl_share *s = kzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (!s)
+		return -ENOMEM;
+	INIT_WORK(&s->work, share_work);
+	s->pool = m->tier->pool;
+	m->share = s;
+	return 0;
+}
+
+/* Each member's blocks on the node where they are, all at the same time. */
+static unsigned int spread(struct kvl_tier *t, struct kvl_victim *v,
+			   unsigned int nr)
+{
+	struct kvl_member *here = NULL;
+	unsigned int i, moved = 0;
+
+	for (i = 0; i < nr; i++) {
+		struct kvl_member *m = kvl_addr_member(t->pool, v[i].addr);
+
+		m->share->v[m->share->nr++] = v[i];
+	}
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+		int cpu = kvl_place_cpu(m->cpu_node);
+
+		if (!m->share->nr)
+			continue;
+		if (!here && cpu == raw_smp_processor_id())
+			here = m;
+		else
+			queue_work_on(cpu, t->pool->wq, &m->share->work);
+	}
+	if (here)
+		share_work(&here->share->work);
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_share *s = t->members[i]->share;
+
+		if (!s->nr)
+			continue;
+		if (t->members[i] != here)
+			flush_work(&s->work);
+		moved += s->moved;
+		s->nr = 0;
+	}
+	return moved;
+}
+
+/* @want may be 0 or less: then only limits of domains want something. */
+static unsigned int pass(struct kvl_tier *t, s64 want)
+{
+	struct kvl_victim v[KVL_VICTIM_BATCH];
+	unsigned int nr;
+
+	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
+	if (want > 0)
+		nr += kvl_policy_victims(t, v + nr,
+					 min(want, KVL_VICTIM_BATCH - nr));
+	if (nr && t->nr_members > 1)
+		return spread(t, v, nr);
+	return demote_all(t->pool, v, nr);
+}
+
 void kvl_reclaim_work(struct work_struct *work)
 {
 	struct kvl_tier *t = container_of(to_delayed_work(work),
 					  struct kvl_tier, reclaim);
 	struct kvl_pool *pool = t->pool;
-	unsigned int vain = 0;
+	unsigned int vain = 0, moved;
+	unsigned long rest;
 	s64 want;
+	u64 start;
 
 	kvl_count(pool, KVL_C_RECLAIM_PASSES);
 	while (((want = missing(t)) > 0 || kvl_domain_over(t)) &&
 	       !READ_ONCE(pool->stopping)) {
+		rest = kvl_pace_due(t);
+		if (rest) {
+			kvl_place_queue(pool->wq, &t->reclaim,
+					t->members[0]->cpu_node, rest);
+			return;
+		}
 		kvl_move_wait(pool, KVL_MAX_MOVES);
-		if (pass(t, want)) {
+		start = ktime_get_ns();
+		moved = pass(t, want);
+		kvl_pace_done(t, start);
+		if (moved) {
 			WRITE_ONCE(t->stalled_since, 0);
 			vain = 0;
 		} else if (++vain == 8) {
 			/* Everything is pinned or busy: later. */
 			if (want > 0 && !t->stalled_since)
 				WRITE_ONCE(t->stalled_since, get_jiffies_64());
-			queue_delayed_work(pool->wq, &t->reclaim,
-					   KVL_RECLAIM_RETRY);
+			kvl_place_queue(pool->wq, &t->reclaim,
+					t->members[0]->cpu_node,
+					KVL_RECLAIM_RETRY);
 			return;
 		}
 		cond_resched();

@@ -4,6 +4,7 @@
 
 #include "mount.h"
 #include "msg.h"
+#include "place.h"
 #include "store.h"
 
 /* The member an option of a remount means. */
@@ -30,6 +31,7 @@ static struct kvl_member *find_member(struct kvl_pool *pool,
 struct change {
 	struct kvl_member *m;
 	u64 asked;
+	u32 said;
 };
 
 static int collect(struct kvl_pool *pool, struct fs_context *fc,
@@ -53,6 +55,7 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 			;
 		c[j].m = m;
 		c[j].asked = opt->m.bytes >> pool->block_shift;
+		c[j].said = opt->m.distance ?: m->said;
 		if (!c[j].asked)
 			return kvl_msg(fc, -EINVAL,
 				       "%s=%lluK: less than one block of %u KiB",
@@ -77,9 +80,14 @@ static s64 gain(const struct change *c)
 }
 
 /* Carries out the changes; a second call undoes them. */
-static void resize(struct change *c, unsigned int nr)
+static void resize(struct kvl_pool *pool, struct change *c, unsigned int nr)
 {
 	unsigned int i;
+
+	mutex_lock(&pool->place_lock);
+	for (i = 0; i < nr; i++)
+		swap(c[i].m->said, c[i].said);
+	mutex_unlock(&pool->place_lock);
 
 	for (i = 0; i < nr; i++) {
 		u64 old = c[i].m->asked;
@@ -90,10 +98,12 @@ static void resize(struct change *c, unsigned int nr)
 			c[i].m->ops->resize(c[i].m, c[i].asked);
 		c[i].asked = old;
 	}
+	/* The members' shares have changed. */
+	kvl_place_update(pool);
 }
 
-/* Looked at with each copy and each freed slot. */
-static void set_device_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
+/* Looked at whenever they matter. */
+static void set_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
 {
 	if (ctx->has_depth)
 		WRITE_ONCE(pool->opts.depth, ctx->o.depth);
@@ -101,6 +111,10 @@ static void set_device_options(struct kvl_pool *pool, const struct kvl_mount *ct
 		WRITE_ONCE(pool->opts.nodiscard, ctx->o.nodiscard);
 	if (ctx->has_poll)
 		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
+	if (ctx->has_interleave)
+		WRITE_ONCE(pool->opts.interleave, ctx->o.interleave);
+	if (ctx->has_cpu)
+		WRITE_ONCE(pool->opts.cpu, ctx->o.cpu);
 }
 
 int kvl_remount(struct fs_context *fc)
@@ -149,13 +163,13 @@ int kvl_remount(struct fs_context *fc)
 			WRITE_ONCE(pool->opts.floor, ctx->o.floor);
 		if (ctx->has_hard)
 			pool->opts.hard = true;
-		set_device_options(pool, ctx);
-		resize(c, nr);
+		set_options(pool, ctx);
+		resize(pool, c, nr);
 		if (pool->opts.hard) {
 			err = kvl_mount_wait_hard(pool, fc);
 			if (err) { /* back to what it was */
 				pool->opts = old;
-				resize(c, nr);
+				resize(pool, c, nr);
 			}
 		}
 		kvl_pool_resized(pool);

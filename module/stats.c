@@ -9,8 +9,8 @@
 #include <linux/sysfs.h>
 
 #include "domain.h"
+#include "place.h"
 #include "policy.h"
-#include "pool.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -156,6 +156,26 @@ static int emit_moved(struct kvl_pool *pool, unsigned int from,
 			     sum(pool, off));
 }
 
+static const char *const ns_names[KVL_NR_NS] = {
+	[KVL_NS_COPY] = "copy_ns",
+	[KVL_NS_WORKER] = "worker_ns",
+	[KVL_NS_URGENT] = "urgent_ns",
+	[KVL_NS_REST] = "rest_ns",
+};
+
+static int emit_ns(struct kvl_pool *pool, unsigned int id, char *buf, int len)
+{
+	int n = 0;
+	unsigned int i;
+
+	for (i = 0; i < KVL_NR_NS && kvl_pool_has_tier(pool, id); i++)
+		n += sysfs_emit_at(buf, len + n, "%s_%s %llu\n",
+				   kvl_tier_name(id), ns_names[i],
+				   sum(pool, offsetof(struct kvl_counters,
+						      ns[id][i])));
+	return n;
+}
+
 static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 			     char *buf)
 {
@@ -170,6 +190,8 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
 		for (j = 0; j < KVLIFT_NR_TIERS; j++)
 			len += emit_moved(pool, i, j, buf, len);
+	for (i = 0; i < KVLIFT_NR_TIERS; i++)
+		len += emit_ns(pool, i, buf, len);
 	return len;
 }
 
@@ -177,6 +199,12 @@ static ssize_t domains_show(struct kobject *kobj, struct kobj_attribute *attr,
 			    char *buf)
 {
 	return kvl_domain_show_all(to_pool(kobj), buf);
+}
+
+static ssize_t order_show(struct kobject *kobj, struct kobj_attribute *attr,
+			  char *buf)
+{
+	return kvl_place_show(to_pool(kobj), buf);
 }
 
 #define POOL_ATTR(name) \
@@ -191,11 +219,13 @@ POOL_ATTR(uuid);
 POOL_ATTR(mapping);
 POOL_ATTR(counters);
 POOL_ATTR(domains);
+POOL_ATTR(order);
 
 static struct attribute *pool_attrs[] = {
 	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
 	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
 	&pool_mapping.attr,    &pool_counters.attr, &pool_domains.attr,
+	&pool_order.attr,
 	NULL,
 };
 ATTRIBUTE_GROUPS(pool);
@@ -248,6 +278,10 @@ MEMBER_ATTR(inflight, "%d", atomic_read(&m->inflight));
 MEMBER_ATTR(inflight_max, "%d", READ_ONCE(m->inflight_max));
 MEMBER_ATTR(filling, "%d", READ_ONCE(m->filling));
 MEMBER_ATTR(draining, "%d", READ_ONCE(m->draining));
+MEMBER_ATTR(bandwidth, "%u", READ_ONCE(m->bandwidth));
+MEMBER_ATTR(latency, "%u", READ_ONCE(m->latency));
+MEMBER_ATTR(distance, "%u", READ_ONCE(m->distance));
+MEMBER_ATTR(distance_source, "%s", kvl_place_source(m));
 
 static ssize_t member_used_show(struct kobject *kobj,
 				struct kobj_attribute *attr, char *buf)
@@ -269,7 +303,9 @@ static struct attribute *member_attrs[] = {
 	&member_lost.attr,    &member_shadows.attr, &member_node.attr,
 	&member_name.attr,    &member_used.attr,    &member_filling.attr,
 	&member_target.attr,  &member_draining.attr,
-	&member_inflight.attr, &member_inflight_max.attr, NULL,
+	&member_inflight.attr, &member_inflight_max.attr,
+	&member_bandwidth.attr, &member_latency.attr, &member_distance.attr,
+	&member_distance_source.attr, NULL,
 };
 ATTRIBUTE_GROUPS(member);
 

@@ -60,8 +60,20 @@ enum kvl_counter {
 	KVL_NR_COUNTERS,
 };
 
+/* CPU time in ns, by the tier on whose blocks it was spent. */
+enum kvl_ns {
+	KVL_NS_COPY,	/* copies and checksums, whoever made them */
+	KVL_NS_WORKER,	/* passes of the tier's worker */
+	KVL_NS_URGENT,	/* of these, with a task or the kernel waiting */
+	KVL_NS_REST,	/* rest that the others cost */
+	KVL_NR_NS,
+};
+
+/* @turn is that of interleaving. */
 struct kvl_counters {
 	u64 c[KVL_NR_COUNTERS];
+	u64 ns[KVLIFT_NR_TIERS][KVL_NR_NS];
+	u32 turn[KVLIFT_NR_TIERS];
 	u64 moved[KVLIFT_NR_TIERS][KVLIFT_NR_TIERS];
 };
 
@@ -70,6 +82,9 @@ struct kvl_counters {
 	this_cpu_add((pool)->counters->c[what], n)
 #define kvl_count_move(pool, from, to)	\
 	this_cpu_inc((pool)->counters->moved[from][to])
+
+#define kvl_count_ns(pool, tier, what, n)	\
+	this_cpu_add((pool)->counters->ns[tier][what], n)
 
 /* What the module has allocated, all zero when nothing is mounted. */
 struct kvl_objects {

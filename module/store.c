@@ -18,6 +18,7 @@
 #include <linux/mm.h>
 
 #include "move.h"
+#include "pace.h"
 #include "store.h"
 
 #define TICK		(HZ / 10)
@@ -254,6 +255,7 @@ void kvl_store_work(struct work_struct *work)
 					     struct kvl_pool, store);
 	struct kvl_batch batch;
 	unsigned int budget, id, i;
+	u64 start = ktime_get_ns();
 
 	if (!possible(pool))
 		return;
@@ -265,7 +267,12 @@ void kvl_store_work(struct work_struct *work)
 		for (i = 0; i < pool->tiers[id].nr_members; i++)
 			store_idle(pool->tiers[id].members[i], &batch, budget);
 	pool->store_credit -= (u64)batch.added << pool->block_shift;
-	queue_delayed_work(pool->wq, &pool->store, TICK);
+	start = ktime_get_ns() - start;
+	kvl_count_ns(pool, KVLIFT_TIER_NVME, KVL_NS_WORKER, start);
+	start = kvl_pace_rest(pool, start);
+	kvl_count_ns(pool, KVLIFT_TIER_NVME, KVL_NS_REST, start);
+	queue_delayed_work(pool->wq, &pool->store,
+			   max(TICK, nsecs_to_jiffies(start)));
 }
 
 /* Nobody asks for anything any more. */

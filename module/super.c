@@ -31,6 +31,7 @@ static struct kvl_pool *pool_create(void)
 	init_waitqueue_head(&pool->slot_wait);
 	init_waitqueue_head(&pool->move_wait);
 	spin_lock_init(&pool->resize_lock);
+	mutex_init(&pool->place_lock);
 	spin_lock_init(&pool->prefetch_lock);
 	spin_lock_init(&pool->domain_lock);
 	INIT_LIST_HEAD(&pool->domains);
@@ -134,6 +135,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		ctx->o.high = max(KVL_HIGH_DEFAULT, ctx->o.low);
 	if (!ctx->has_depth)
 		ctx->o.depth = KVL_DEPTH_DEFAULT;
+	if (!ctx->has_cpu)
+		ctx->o.cpu = 100;
 	err = kvl_mount_check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
@@ -298,6 +301,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 				seq_printf(m, ",%s", kvl_tier_name(id));
 				show_size(m, "=", bytes);
 				seq_printf(m, "@%d", mb->node);
+				if (mb->said)
+					seq_printf(m, ":%u", mb->said);
 			}
 		}
 	}
@@ -311,6 +316,10 @@ static int show_options(struct seq_file *m, struct dentry *root)
 		seq_puts(m, ",nodiscard");
 	if (pool->opts.poll)
 		seq_puts(m, ",poll");
+	if (pool->opts.interleave)
+		seq_puts(m, ",interleave");
+	if (pool->opts.cpu != 100)
+		seq_printf(m, ",cpu=%u", pool->opts.cpu);
 	return 0;
 }
 

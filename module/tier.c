@@ -8,7 +8,7 @@
 
 #include "domain.h"
 #include "move.h"
-#include "pool.h"
+#include "place.h"
 #include "region.h"
 
 static const char *const tier_names[KVLIFT_NR_TIERS] = {
@@ -38,6 +38,8 @@ void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id)
 void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m)
 {
 	m->tier = t;
+	m->cpu_node = NUMA_NO_NODE;
+	kvl_measure_init(m);
 	t->members[t->nr_members++] = m;
 }
 
@@ -46,12 +48,15 @@ void kvl_tier_drain(struct kvl_tier *t)
 {
 	unsigned int i;
 
-	for (i = 0; i < t->nr_members; i++)
+	for (i = 0; i < t->nr_members; i++) {
+		kvl_measure_stop(t->members[i]);
 		t->members[i]->ops->drain(t->members[i]);
+	}
 }
 
 void kvl_tier_destroy(struct kvl_tier *t)
 {
+	kvl_place_end(t);
 	while (t->nr_members) {
 		struct kvl_member *m;
 
@@ -59,6 +64,7 @@ void kvl_tier_destroy(struct kvl_tier *t)
 		spin_lock(&t->pool->resize_lock);
 		m = t->members[--t->nr_members];
 		spin_unlock(&t->pool->resize_lock);
+		kfree(m->share);
 		m->ops->destroy(m);
 	}
 }
@@ -110,8 +116,9 @@ bool kvl_member_usable(struct kvl_member *m)
 	       !time_before64(get_jiffies_64(), READ_ONCE(m->rest_until));
 }
 
-static int member_alloc(struct kvl_tier *t, struct kvl_member *m, u64 *addr)
+int kvl_member_alloc(struct kvl_member *m, u64 *addr)
 {
+	struct kvl_tier *t = m->tier;
 	u32 slot;
 	int err;
 
@@ -161,15 +168,44 @@ static int striped_alloc(struct kvl_tier *t, u64 *addr)
 
 	spin_lock(&t->stripe_lock);
 	if (t->stripe_left)
-		err = member_alloc(t, t->stripe, addr);
+		err = kvl_member_alloc(t->stripe, addr);
 	if (err) {
 		t->stripe = next_stripe(t);
 		t->stripe_left = max(STRIPE_BYTES >> t->pool->block_shift, 1);
 		if (t->stripe)
-			err = member_alloc(t, t->stripe, addr);
+			err = kvl_member_alloc(t->stripe, addr);
 	}
 	t->stripe_left = err ? 0 : t->stripe_left - 1;
 	spin_unlock(&t->stripe_lock);
+	return err;
+}
+
+/* Each CPU goes round by itself: no cache line is shared. */
+static struct kvl_member *next_turn(struct kvl_tier *t,
+				    const struct kvl_order *o)
+{
+	u32 turn = this_cpu_inc_return(t->pool->counters->turn[t->id]);
+
+	return t->members[o->turns[turn % KVL_TURNS]];
+}
+
+static int placed_alloc(struct kvl_tier *t, int node, u64 *addr)
+{
+	const struct kvl_order *o;
+	int err = -ENOSPC;
+	const u8 *near;
+	unsigned int i;
+
+	rcu_read_lock();
+	o = rcu_dereference(t->order);
+	if (o && READ_ONCE(t->pool->opts.interleave))
+		err = kvl_member_alloc(next_turn(t, o), addr);
+	if (o && err) {
+		near = kvl_order_near(o, node);
+		for (i = 0; err && i < o->nr; i++)
+			err = kvl_member_alloc(t->members[near[i]], addr);
+	}
+	rcu_read_unlock();
 	return err;
 }
 
@@ -177,15 +213,12 @@ int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr)
 {
 	unsigned int i;
 
-	if (t->id == KVLIFT_TIER_NVME && t->nr_members > 1 &&
-	    !striped_alloc(t, addr))
+	if (t->id != KVLIFT_TIER_NVME)
+		return placed_alloc(t, node, addr);
+	if (t->nr_members > 1 && !striped_alloc(t, addr))
 		return 0;
 	for (i = 0; i < t->nr_members; i++)
-		if (t->members[i]->node == node &&
-		    !member_alloc(t, t->members[i], addr))
-			return 0;
-	for (i = 0; i < t->nr_members; i++)
-		if (!member_alloc(t, t->members[i], addr))
+		if (!kvl_member_alloc(t->members[i], addr))
 			return 0;
 	return -ENOSPC;
 }
@@ -408,6 +441,8 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 	unsigned int id;
 	long left;
 
+	/* From now on workers do not rest. */
+	atomic_inc(&pool->slot_waiters);
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
 		if (kvl_pool_has_tier(pool, id))
 			kvl_reclaim_kick(&pool->tiers[id]);
@@ -416,6 +451,7 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 					   kvl_pool_slot_seq(pool) != seq,
 					   SLOT_TIMEOUT);
 	psi_memstall_leave(&pflags);
+	atomic_dec(&pool->slot_waiters);
 	if (left < 0)
 		return -EINTR;
 	/* A slow device is no full pool: the caller asks again. */

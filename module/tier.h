@@ -10,7 +10,8 @@
  * Lifetime: members live from mount to the end of kill_sb.
  * Locks: member->lock protects the member's counters and free slots,
  * tier->lru_lock the order of the tier's slots, tier->stripe_lock, outside of
- * member->lock, the choice of a device.
+ * member->lock, the choice of a device. Figures and order of the members of a
+ * memory tier: place.h.
  */
 #ifndef KVL_TIER_H
 #define KVL_TIER_H
@@ -28,8 +29,10 @@ struct folio;
 struct fs_context;
 struct kvl_domain;
 struct kvl_member;
+struct kvl_order;
 struct kvl_pool;
 struct kvl_region;
+struct kvl_share;
 struct kvl_tier;
 
 /* Who waits for a copy. */
@@ -133,6 +136,14 @@ struct kvl_tier_ops {
  * @inflight:	copies of a device that have been submitted
  * @inflight_max: the most there have been
  * @turn:	whose turn the next stripe is, under tier->stripe_lock
+ * @cpu_node:	nearest node with CPUs, where work on the memory is done
+ * @said:	distance (place.h) that the mount gave, 0 for none
+ * @told:	that the firmware gave
+ * @distance:	that counts
+ * @bandwidth:	measured, MiB/s; 0: not yet
+ * @latency:	measured, ns
+ * @share:	what the tier's reclaim worker has for the member's own
+ * @measure:	measures, as soon as there are free slots
  */
 struct kvl_member {
 	struct kvl_tier *tier;
@@ -157,6 +168,16 @@ struct kvl_member {
 	atomic_t inflight;
 	int inflight_max;
 	s64 turn;
+	int cpu_node;
+	u32 said;
+	u32 told;
+	u32 distance;
+	u32 bandwidth;
+	u32 latency;
+	struct kvl_share *share;
+	struct delayed_work measure;
+	unsigned int measure_tries;
+	unsigned int measure_rounds;
 	struct kobject kobj;
 	struct completion kobj_gone;
 };
@@ -172,6 +193,8 @@ struct kvl_member {
  * @shadowed:	slots of blocks with a shadow, the latest first
  * @stalled_since: when reclaim that had to move something last began to find
  *		nothing that moves (jiffies), 0 when it does
+ * @paced_until: the reclaim worker rests until then (ktime, ns), see pace.h
+ * @order:	in which members of memory are tried
  * @stripe:	device that takes the next blocks
  * @stripe_left: how many it still takes before it is another's turn
  */
@@ -190,6 +213,8 @@ struct kvl_tier {
 	spinlock_t lru_lock;
 	struct list_head shadowed;
 	u64 stalled_since;
+	u64 paced_until;
+	struct kvl_order __rcu *order;
 	spinlock_t stripe_lock;	/* outside of member->lock */
 	struct kvl_member *stripe;
 	unsigned int stripe_left;
@@ -251,6 +276,9 @@ static inline u64 kvl_member_target(const struct kvl_member *m)
 }
 
 bool kvl_member_usable(struct kvl_member *m);
+
+/* One slot of a member. -ENOSPC. */
+int kvl_member_alloc(struct kvl_member *m, u64 *addr);
 struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr);
 
@@ -262,7 +290,10 @@ const char *kvl_tier_name(unsigned int id);
 struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id);
 u64 kvl_tier_surplus(struct kvl_tier *t);
 
-/* One slot of a tier, near @node when it has a choice. -ENOSPC. */
+/*
+ * One slot of a tier: of the member that is best for @node (place.h) and has
+ * one; -1: for none in particular. -ENOSPC.
+ */
 int kvl_tier_alloc(struct kvl_tier *t, int node, u64 *addr);
 void kvl_slot_free(struct kvl_pool *pool, u64 addr);
 void kvl_slot_retire(struct kvl_pool *pool, u64 addr);

@@ -29,20 +29,20 @@
 	__print_symbolic(w, { 0, "shrinker" }, { 1, "oom" }, { 2, "grow" })
 
 /*
- * A page fault. @result: VM_FAULT_* of the handler; @waited: the handler
- * waited for a slot or for I/O.
+ * A page fault. @result: VM_FAULT_* of the handler; @ns: how long that took;
+ * @wait_ns: of this, waiting for a slot, for I/O or for a move.
  */
 TRACE_EVENT(kvlift_fault,
 	TP_PROTO(u32 pool, u64 region, u64 index, vm_fault_t result, u64 ns,
-		 bool waited),
-	TP_ARGS(pool, region, index, result, ns, waited),
+		 u64 wait_ns),
+	TP_ARGS(pool, region, index, result, ns, wait_ns),
 	TP_STRUCT__entry(
 		__field(u64, region)
 		__field(u64, index)
 		__field(u64, ns)
+		__field(u64, wait_ns)
 		__field(u32, pool)
 		__field(u32, result)
-		__field(bool, waited)
 	),
 	TP_fast_assign(
 		__entry->region = region;
@@ -50,11 +50,11 @@ TRACE_EVENT(kvlift_fault,
 		__entry->ns = ns;
 		__entry->pool = pool;
 		__entry->result = (__force u32)result;
-		__entry->waited = waited;
+		__entry->wait_ns = wait_ns;
 	),
-	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu waited=%d",
+	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu wait_ns=%llu",
 		  __entry->pool, __entry->region, __entry->index,
-		  __entry->result, __entry->ns, __entry->waited)
+		  __entry->result, __entry->ns, __entry->wait_ns)
 );
 
 /*

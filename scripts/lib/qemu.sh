@@ -39,7 +39,7 @@ qemu_devices() {
 	fi
 	QEMU_DEV=()
 	case $list in
-	*,cxl,*,numa,* | *,numa,*,cxl,*) die "--devices: cxl and numa are two ways to the same node, take one" ;;
+	*,cxl,*,numa*,* | *,numa*,*,cxl,* | *,numa*,numa*,*) die "--devices: cxl and numa are two ways to the same node, take one" ;;
 	*,cxl,*)
 		QEMU_DEV+=(-M "$mach,cxl=on,cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=$((cxl > 1 << 30 ? cxl : 1 << 30))B"
 			-m "$((mem >> 20))M,maxmem=$(((mem >> 20) + (cxl >> 20) + 8192))M,slots=8"
@@ -58,6 +58,31 @@ qemu_devices() {
 			-numa hmat-lb,initiator=0,target=1,hierarchy=memory,data-type=access-latency,latency=300
 			-numa hmat-lb,initiator=0,target=1,hierarchy=memory,data-type=access-bandwidth,bandwidth=30G)
 		;;
+	*,numa4,*)
+		qemu_numa4 "$mach" "$mem" "$cxl" "$more"
+		;;
 	*) QEMU_DEV+=(-M "$mach" -m "$((mem >> 20))M$more") ;;
 	esac
+}
+
+# qemu_numa4 MACHINE MEMORY CXLSIZE MORE: nodes 0 and 1 with a CPU each, 2 next to 0
+# and 3 next to 1 without; the firmware calls 2 three times and 3 six times as slow.
+qemu_numa4() {
+	local mem=$2 cxl=$3 i n lat=(100 100 300 600) bw=(200 200 60 60) size
+	QEMU_DEV+=(-M "$1,hmat=on" -m "$(((2 * mem + 2 * cxl) >> 20))M$4")
+	for n in 0 1 2 3; do
+		size=$mem
+		[ $n -lt 2 ] || size=$cxl
+		QEMU_DEV+=(-object "memory-backend-ram,id=m$n,size=${size}B")
+	done
+	QEMU_DEV+=(-numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1
+		-numa node,nodeid=2,memdev=m2,initiator=0 -numa node,nodeid=3,memdev=m3,initiator=1
+		-numa dist,src=0,dst=1,val=20 -numa dist,src=0,dst=2,val=24 -numa dist,src=0,dst=3,val=40
+		-numa dist,src=1,dst=2,val=40 -numa dist,src=1,dst=3,val=24 -numa dist,src=2,dst=3,val=50)
+	for i in 0 1; do
+		for n in 0 1 2 3; do
+			QEMU_DEV+=(-numa "hmat-lb,initiator=$i,target=$n,hierarchy=memory,data-type=access-latency,latency=${lat[n]}"
+				-numa "hmat-lb,initiator=$i,target=$n,hierarchy=memory,data-type=access-bandwidth,bandwidth=${bw[n]}G")
+		done
+	done
 }

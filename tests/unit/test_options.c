@@ -53,6 +53,15 @@ static void memory(void)
 	CHECK_EQ(o.node, -1);
 	CHECK_EQ(kvl_parse_memory("16M@1", &o), 0);
 	CHECK_EQ(o.node, 1);
+	CHECK_EQ(o.distance, 0);
+	CHECK_EQ(kvl_parse_memory("16M@1:1200", &o), 0);
+	CHECK_EQ(o.node, 1);
+	CHECK_EQ(o.distance, 1200);
+	CHECK_EQ(kvl_parse_memory("16M@1:", &o), -EINVAL);
+	CHECK_EQ(kvl_parse_memory("16M@1:0", &o), -EINVAL);
+	CHECK_EQ(kvl_parse_memory("16M@1:1000001", &o), -EINVAL);
+	CHECK_EQ(kvl_parse_memory("16M@1:2x", &o), -EINVAL);
+	CHECK_EQ(kvl_parse_memory("16M:1200", &o), -EINVAL);
 	CHECK_EQ(kvl_parse_memory("16M@", &o), -EINVAL);
 	CHECK_EQ(kvl_parse_memory("16M@x", &o), -EINVAL);
 	CHECK_EQ(kvl_parse_memory("16M@-1", &o), -EINVAL);
@@ -113,7 +122,8 @@ static void fuzz(void)
 		if (!kvl_parse_block(s, &block))
 			CHECK(!(block & (block - 1)));
 		if (!kvl_parse_memory(s, &o))
-			CHECK(o.bytes > 0 && o.node >= -1);
+			CHECK(o.bytes > 0 && o.node >= -1 &&
+			      o.distance <= KVL_DISTANCE_MAX);
 		if (!kvl_parse_device(s, &o))
 			CHECK(strlen(o.path) > 0 && strlen(o.path) <= len);
 	}

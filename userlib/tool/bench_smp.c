@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #define TRACING	   "/sys/kernel/tracing/"
 #define FAULTS	   TRACING "events/kvlift/kvlift_fault/"
 #define COPY	   "folio_mc_copy"
+#define RELEASE	   "kvl_block_unlock"
+#define SLACK_NS   300 /* from the entry of that to the release */
 #define MOVES	   1000
 #define QUICK	   100
 #define REMOTE_IPI "reason == 4" /* TLB_REMOTE_SEND_IPI: one round */
@@ -202,30 +205,105 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-/* The longest of the faults that waited, and how many there were. */
-static int longest_wait(double *ns, uint64_t *waits)
+/* A line of the trace, with the clock in ns. */
+struct event {
+	double t;
+	int cpu;
+	const char *what;
+};
+
+static bool parse_event(const char *line, struct event *e)
+{
+	const char *p = strchr(line, '[');
+	char *end;
+
+	if (line[0] == '#' || !p)
+		return false;
+	e->cpu = (int)strtol(p + 1, &end, 10);
+	p = strstr(end, "..... ");
+	p = p ? p : strstr(end, ". ");
+	if (!p)
+		return false;
+	e->t = strtod(strchr(p, ' '), &end);
+	e->what = end;
+	return *end == ':';
+}
+
+static double field(const char *what, const char *name)
+{
+	const char *p = strstr(what, name);
+
+	return p ? strtod(p + strlen(name), NULL) : 0;
+}
+
+struct waits {
+	double blocked, total; /* ns, the longest */
+	uint64_t nr;
+};
+
+/*
+ * The longest of the faults that waited. QEMU lets one CPU run at a time when
+ * it counts instructions: the reader's turn comes some time after the mover
+ * has released the block, and until then the mover does something else. So a
+ * wait ends with the release on the mover's CPU.
+ */
+static int longest_wait(struct waits *w)
 {
 	FILE *f = fopen(TRACING "trace", "re");
+	double released[64] = { 0 };
+	unsigned int n = 0, i;
+	struct event e;
 	char line[512];
-	const char *p;
-	double v;
 
 	if (!f)
 		return -errno;
-	*ns = 0;
-	*waits = 0;
+	*w = (struct waits){ 0 };
 	while (fgets(line, sizeof(line), f)) {
-		p = strstr(line, " kvlift_fault: ");
-		p = p ? strstr(p, " ns=") : NULL;
-		if (!p)
+		double wait, start, first = 0;
+
+		if (!parse_event(line, &e))
 			continue;
-		v = strtod(p + 4, NULL);
-		++*waits;
-		if (v > *ns)
-			*ns = v;
+		if (e.cpu == 0 && strstr(e.what, RELEASE))
+			released[n++ % 64] = e.t;
+		wait = field(e.what, " wait_ns=");
+		if (!strstr(e.what, " kvlift_fault: ") || wait <= 0)
+			continue;
+		w->nr++;
+		start = e.t - field(e.what, " ns=");
+		for (i = 0; i < 64; i++)
+			if (released[i] >= start - SLACK_NS &&
+			    (first == 0 || released[i] < first))
+				first = released[i];
+		if (wait > w->total)
+			w->total = wait;
+		if (first > 0)
+			wait = first > start ? first - start : 0;
+		if (wait > w->blocked)
+			w->blocked = wait;
 	}
 	fclose(f);
-	return 0;
+	return w->nr ? 0 : -ENODATA;
+}
+
+static int trace_waits(void)
+{
+	int ret = write_text(TRACING "trace_clock", "x86-tsc");
+
+	ret = ret ?: write_text(TRACING "set_ftrace_filter", RELEASE);
+	ret = ret ?: write_text(TRACING "current_tracer", "function");
+	ret = ret ?: write_text(FAULTS "filter", "wait_ns > 0");
+	ret = ret ?: write_text(FAULTS "enable", "1");
+	ret = ret ?: write_text(TRACING "tracing_on", "1");
+	return ret ?: write_text(TRACING "trace", "\n");
+}
+
+static void trace_end(void)
+{
+	write_text(FAULTS "enable", "0");
+	write_text(FAULTS "filter", "0");
+	write_text(TRACING "current_tracer", "nop");
+	write_text(TRACING "set_ftrace_filter", "\n");
+	write_text(TRACING "trace_clock", "local");
 }
 
 /* Moves the one block down and up while it is being read. */
@@ -258,8 +336,9 @@ static int wait_of_reader(struct bench *b, size_t block, bool writable,
 {
 	unsigned int moves = b->quick ? QUICK : MOVES;
 	struct reader r = { 0 };
-	uint64_t waits = 0, calls;
+	struct waits w = { 0 };
 	struct mkpool p;
+	uint64_t calls;
 	struct area a;
 	int ret;
 
@@ -280,24 +359,23 @@ static int wait_of_reader(struct bench *b, size_t block, bool writable,
 	if (ret)
 		goto remove;
 	r.a = &a;
-	write_text(FAULTS "filter", "waited == 1");
-	ret = write_text(FAULTS "enable", "1");
+	ret = trace_waits();
 	if (ret)
-		goto remove;
-	write_text(TRACING "trace", "\n");
+		goto stop;
 	ret = -pthread_create(&r.thread, NULL, read_on, &r);
 	if (!ret) {
 		ret = mover(&a, moves);
 		__atomic_store_n(&r.stop, 1, __ATOMIC_RELEASE);
 		pthread_join(r.thread, NULL);
 	}
-	write_text(FAULTS "enable", "0");
-	ret = ret ?: longest_wait(wait, &waits);
-	write_text(FAULTS "filter", "0");
+	ret = ret ?: longest_wait(&w);
+	*wait = w.blocked;
 	if (!ret)
-		error("note: %lluK %s: %llu faults waited in %u moves, %.0f ns at most",
+		error("note: %lluK %s: %llu faults waited in %u moves, %.0f ns at most; %.0f with the mover's turn",
 		      block / KIB, writable ? "writable" : "read-only",
-		      (unsigned long long)waits, moves, *wait);
+		      (unsigned long long)w.nr, moves, w.blocked, w.total);
+stop:
+	trace_end();
 remove:
 	area_remove(&a);
 undo:

@@ -177,6 +177,28 @@ int pool_view_members(const struct kvlift_pool *pool, struct pool_view *view)
 	return 0;
 }
 
+static uint64_t member_number(uint32_t pool, const struct kvlift_member *m,
+			      const char *name)
+{
+	char path[96], text[32];
+	uint64_t value;
+
+	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/%s/%u/%s", pool,
+		 kvlift_tier_name(m->tier), m->member, name);
+	if (read_text(path, text, sizeof(text)) ||
+	    parse_u64(text, UINT64_MAX, &value))
+		return 0;
+	return value;
+}
+
+void member_speed(uint32_t pool, const struct kvlift_member *m,
+		  struct member_speed *speed)
+{
+	speed->bandwidth = member_number(pool, m, "bandwidth");
+	speed->latency = member_number(pool, m, "latency");
+	speed->distance = member_number(pool, m, "distance");
+}
+
 int pool_view(const char *dir, struct pool_view *view)
 {
 	struct kvlift_pool *pool;

@@ -29,12 +29,21 @@ struct pool_view {
 	struct kvlift_member members[KVLIFT_NR_TIERS * KVLIFT_MAX_MEMBERS];
 };
 
+/* How fast a member of memory is; 0: not known. */
+struct member_speed {
+	uint64_t bandwidth, latency; /* MiB/s, ns */
+	uint64_t distance;
+};
+
 /* Mount points of type kvlift, one per pool; free() each and the array. */
 int pool_mounts(char ***dirs, unsigned int *count);
 /* Everything about the pool at dir. 0 or -errno. */
 int pool_view(const char *dir, struct pool_view *view);
 /* Only the members, into view. */
 int pool_view_members(const struct kvlift_pool *pool, struct pool_view *view);
+/* From sysfs. */
+void member_speed(uint32_t pool, const struct kvlift_member *m,
+		  struct member_speed *speed);
 /* The counters of a pool by its number. 0 or -errno. */
 int pool_counters(unsigned int pool, struct counters *counters);
 /* "name value" lines. */

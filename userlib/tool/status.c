@@ -51,6 +51,7 @@ static void json_members(struct json *j, const struct pool_view *v,
 			.shadows = m->shadows,
 			.lost = m->lost,
 		};
+		struct member_speed speed;
 
 		if (m->tier != tier)
 			continue;
@@ -60,6 +61,10 @@ static void json_members(struct json *j, const struct pool_view *v,
 		json_i64(j, "node", m->node);
 		json_slots(j, &s, v->info.block_size);
 		json_bool(j, "draining", m->flags & KVLIFT_MEMBER_DRAINING);
+		member_speed(v->info.pool, m, &speed);
+		json_u64(j, "distance", speed.distance);
+		json_u64(j, "bandwidth_mib_s", speed.bandwidth);
+		json_u64(j, "latency_ns", speed.latency);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -103,8 +108,10 @@ static void show_json(struct json *j, const struct pool_view *v)
 	json_close(j, '}');
 }
 
-static void show_member(const struct kvlift_member *m, uint32_t block)
+static void show_member(const struct kvlift_member *m, uint32_t pool,
+			uint32_t block)
 {
+	struct member_speed speed;
 	char got[SIZE_TEXT], asked[SIZE_TEXT], bar[3 * 20 + 1];
 	double share = m->got ? (double)(m->used) / (double)m->got : 0;
 
@@ -125,6 +132,11 @@ static void show_member(const struct kvlift_member *m, uint32_t block)
 		printf(", %llu shadows", (unsigned long long)m->shadows);
 	if (m->lost)
 		printf(", %llu lost", (unsigned long long)m->lost);
+	member_speed(pool, m, &speed);
+	if (speed.bandwidth)
+		printf("; %llu MiB/s, %llu ns",
+		       (unsigned long long)speed.bandwidth,
+		       (unsigned long long)speed.latency);
 	putchar('\n');
 }
 
@@ -147,7 +159,7 @@ static void show(const struct pool_view *v)
 		       features[i].name);
 	putchar('\n');
 	for (i = 0; i < v->nr_members; i++)
-		show_member(&v->members[i], in->block_size);
+		show_member(&v->members[i], in->pool, in->block_size);
 	for (i = 0; i < v->counters.count; i++) {
 		const struct counter *c = &v->counters.c[i];
 
