@@ -88,6 +88,9 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* Read under the lock: truncate writes the size first. */
 	if (vmf->pgoff >= size)
 		return VM_FAULT_SIGBUS;
+	/* It has just failed, and its block is about to be told. */
+	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
+		return VM_FAULT_HWPOISON;
 	kvl_heat_touch(r, index, b);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
@@ -121,6 +124,8 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 		err = kvl_block_populate(r, index, b);
 		if (!err)
 			ret = map_block(vmf, r, index, b);
+		else if (kvl_block_lost(b))
+			ret = VM_FAULT_HWPOISON;
 		else if (err != -EAGAIN)
 			ret = VM_FAULT_SIGBUS;
 	} else if (kvl_addr_is_memory(home)) {

@@ -212,6 +212,8 @@ struct kvl_tier {
  * @window:	window group, 0 for none
  * @pins:	references that are explained by a window's registration
  * @leases:	who was promised that the block stays; under its lock
+ * @free:	in the member's list of free slots; under its lock
+ * @bad:	its memory has failed: never used again once it is given up
  */
 struct kvl_slot {
 	struct folio *folio;
@@ -224,6 +226,8 @@ struct kvl_slot {
 	u16 window;
 	u16 pins;
 	u16 leases;
+	bool free;
+	bool bad;
 };
 
 static inline unsigned int kvl_addr_tier(u64 addr)
@@ -272,6 +276,7 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
+struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn);
 int kvl_mem_wait_filled(struct kvl_member *m);
 u64 kvl_mem_release(struct kvl_member *m);
 void kvl_mem_regrow(struct kvl_member *m, u64 slots);
