@@ -285,5 +285,10 @@ void kvl_move_end_stopped(struct kvl_move *m, struct list_head *ended)
 	}
 	if (!to_memory(m))
 		kvl_move_written(m);
+	if (m->store) {
+		kvl_block_unquiesce(m->r, m->b);
+		kvl_move_end_store(m, ended);
+		return;
+	}
 	kvl_move_commit(m, ended);
 }

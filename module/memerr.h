@@ -12,7 +12,7 @@ void kvl_memerr_exit(void);
 void kvl_memerr_start(struct kvl_pool *pool);
 void kvl_memerr_stop(struct kvl_pool *pool);
 
-/* Page @pfn has failed; whose it is is looked up later. From any context. */
+/* Page @pfn has failed: its owner is looked up later. From any context. */
 void kvl_memerr_report(unsigned long pfn);
 
 /*

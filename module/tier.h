@@ -290,6 +290,7 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 int kvl_bdev_check_set(struct kvl_pool *pool, struct fs_context *fc);
 u32 kvl_bdev_peek_block(const char *path);
 const char *kvl_bdev_path(struct kvl_member *m);
+bool kvl_bdev_wants_stable(struct kvl_member *m);
 int kvl_bdev_claim(struct kvl_pool *pool, struct fs_context *fc);
 
 #endif /* KVL_TIER_H */

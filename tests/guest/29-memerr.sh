@@ -50,8 +50,8 @@ offline() { echo $(($1 * 4096)) >/sys/devices/system/memory/hard_offline_page 2>
 for bk in 64 2048; do
 	bs=$((bk << 10)) n=8
 	case $bk in
-	64) mkpool 64K 4M 4M 16M ;;
-	*) mkpool 2M 32M 32M 96M ;;
+	64) mkpool 64K 4M 4M 16M writeback=0 ;;
+	*) mkpool 2M 32M 32M 96M writeback=0 ;;
 	esac
 
 	# A copy meets it, of a block with no copy below.
