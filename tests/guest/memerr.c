@@ -5,11 +5,9 @@
  *	memerr pfn FILE OFFSET		page frame number behind it
  *	memerr poison FILE OFFSET	the kernel is told that the page failed
  *	memerr code FILE OFFSET		si_code of the SIGBUS that a load raises
- *	memerr watch FILE		maps all of it for writing, says "ready",
- *					waits for a line, and prints the pages
- *					that raise SIGBUS now, as ranges
- *	memerr pin FILE OFFSET [w]	the same with a page in a pipe, which holds
- *					a reference on it
+ *	memerr watch FILE		maps it for writing, waits for a line,
+ *					prints the pages that raise SIGBUS
+ *	memerr pin FILE OFFSET		holds a page in a pipe until a line
  */
 #include "kvltest.h"
 
@@ -109,7 +107,7 @@ int main(int argc, char **argv)
 				.sa_flags = SA_SIGINFO };
 	const char *cmd = argc > 2 ? argv[1] : "";
 	uint64_t off = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
-	bool w = !strcmp(cmd, "watch") || argc > 4;
+	bool w = !strcmp(cmd, "watch");
 	struct stat st;
 	char *m;
 	int fd;
