@@ -3,7 +3,7 @@
 # Memory that fails costs the block in it, with EIO and SIGBUS, or nothing when there is a copy below; it is never used again.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
-# time: 240
+# time: 300
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
