@@ -123,6 +123,13 @@ static inline bool kvl_block_unstored(const struct kvl_block *b)
 	       !test_bit(KVL_B_MOVING, &b->flags);
 }
 
+/* Its content went with the memory it was in: EIO until it is replaced. */
+static inline bool kvl_block_lost(const struct kvl_block *b)
+{
+	return (READ_ONCE(b->loc) & (KVLIFT_LOC_PRESENT | KVLIFT_LOC_ERROR)) ==
+	       KVLIFT_LOC_ERROR;
+}
+
 bool kvl_block_spin(struct kvl_block *b);
 void kvl_block_lock(struct kvl_block *b);
 int kvl_block_lock_killable(struct kvl_block *b);

@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 
 #include "domain.h"
+#include "memerr.h"
 #include "move_priv.h"
 #include "msg.h"
 #include "params.h"
@@ -190,6 +191,8 @@ void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
 		kvl_slot_free(pool, m->copy.dst);
 	if (!from_memory(m))
 		mark_error(m, err);
+	else if (to_memory(m))
+		kvl_memerr_block(m->r, m->index, m->b);
 	end(m, err, ended);
 	kvl_block_unlock(m->b);
 	/* Who waits for a slot may have to look elsewhere. */
@@ -282,5 +285,10 @@ void kvl_move_end_stopped(struct kvl_move *m, struct list_head *ended)
 	}
 	if (!to_memory(m))
 		kvl_move_written(m);
+	if (m->store) {
+		kvl_block_unquiesce(m->r, m->b);
+		kvl_move_end_store(m, ended);
+		return;
+	}
 	kvl_move_commit(m, ended);
 }

@@ -114,6 +114,7 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 		home = kvl_block_home(b);
 		if (index < kvl_region_nr_blocks(r) && home &&
 		    kvl_addr_tier(home) == KVLIFT_TIER_DRAM &&
+		    !READ_ONCE(kvl_mem_slot(pool, home)->bad) &&
 		    !test_bit(KVL_B_MOVING, &b->flags)) {
 			pgoff_t size = DIV_ROUND_UP_ULL(
 				i_size_read(&r->inode), PAGE_SIZE);
@@ -141,6 +142,9 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* Read under the lock: truncate writes the size first. */
 	if (vmf->pgoff >= size)
 		return VM_FAULT_SIGBUS;
+	/* It has just failed, and its block is about to be told. */
+	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
+		return VM_FAULT_HWPOISON;
 	kvl_heat_touch(r, index, b);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
@@ -171,6 +175,8 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 		err = kvl_block_populate(r, index, b);
 		if (!err)
 			ret = map_block(vmf, r, index, b);
+		else if (kvl_block_lost(b))
+			ret = VM_FAULT_HWPOISON;
 		else if (err != -EAGAIN)
 			ret = VM_FAULT_SIGBUS;
 	} else if (kvl_addr_is_memory(home)) {

@@ -84,6 +84,10 @@ again:
 		return err;
 	if (b->loc & KVLIFT_LOC_INLINE)
 		return read_inline(r, b, off, n, to);
+	if (kvl_block_lost(b)) {
+		kvl_block_unlock(b);
+		return -EIO;
+	}
 	if (!kvl_block_home(b)) {
 		kvl_block_unlock(b);
 		return iov_iter_zero(n, to);
@@ -102,8 +106,12 @@ again:
 	folio_get(folio);
 	kvl_block_unlock(b);
 	kvl_heat_touch(r, index, b);
-	done = copy_page_to_iter(&folio->page, off, n, to);
+	/* Short, and no panic, where the memory has failed. */
+	done = _copy_mc_to_iter(folio_address(folio) + off, n, to);
 	folio_put(folio);
+	/* Then the buffer is not to blame. */
+	if (!done && n && !fault_in_iov_iter_writeable(to, 1))
+		return -EIO;
 	return done;
 }
 
@@ -262,7 +270,7 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return err;
 	home = kvl_block_home(b);
 	if (kvl_addr_is_memory(home) ||
-	    (home && len != pool->block_size)) {
+	    ((home || kvl_block_lost(b)) && len != pool->block_size)) {
 		err = -EAGAIN;
 		goto unlock;
 	}
@@ -362,6 +370,11 @@ static ssize_t write_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 	home = kvl_block_home(b);
 	if (kvl_addr_is_memory(home))
 		return write_resident(r, index, b, off, n, from);
+	/* What is lost can only be replaced as a whole. */
+	if (kvl_block_lost(b) && n != pool->block_size) {
+		kvl_block_unlock(b);
+		return -EIO;
+	}
 	kvl_block_unlock(b);
 	if (!home || n == pool->block_size) {
 		done = write_fresh(r, index, b, off, n, from);
@@ -425,7 +438,8 @@ static loff_t seek(struct kvl_region *r, loff_t pos, loff_t size, bool data)
 
 	for (; (b = kvl_region_next(r, &i, last)); i++, expect++) {
 		bool stored = READ_ONCE(b->loc) &
-			      (KVLIFT_LOC_PRESENT | KVLIFT_LOC_INLINE);
+			      (KVLIFT_LOC_PRESENT | KVLIFT_LOC_INLINE |
+			       KVLIFT_LOC_ERROR);
 
 		cond_resched();
 		if (!data && i != expect)

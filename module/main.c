@@ -2,6 +2,7 @@
 #include <linux/module.h>
 
 #include "inode.h"
+#include "memerr.h"
 #include "move.h"
 #include "msg.h"
 #include "params.h"
@@ -13,6 +14,10 @@ bool kvl_param_move_stop;
 module_param_named(move_stop, kvl_param_move_stop, bool, 0644);
 MODULE_PARM_DESC(move_stop,
 		 "stop the users of every block while it is copied (for comparisons)");
+unsigned int kvl_param_fail_copy;
+module_param_named(fail_copy, kvl_param_fail_copy, uint, 0644);
+MODULE_PARM_DESC(fail_copy,
+		 "the copy between memories, counted from now, that finds a memory error (for tests)");
 MODULE_PARM_DESC(unsafe_skip_dirty,
 		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
 
@@ -42,14 +47,16 @@ static int __init kvlift_init(void)
 	err = kvl_pressure_init();
 	if (err)
 		goto exit_inode;
+	kvl_memerr_init();
 	err = kvl_super_register();
 	if (err)
-		goto exit_pressure;
+		goto exit_memerr;
 	if (kvl_param_unsafe_skip_dirty)
 		pr_warn("unsafe_skip_dirty is set: writes will be lost\n");
 	return 0;
 
-exit_pressure:
+exit_memerr:
+	kvl_memerr_exit();
 	kvl_pressure_exit();
 exit_inode:
 	kvl_inode_exit();
@@ -63,6 +70,7 @@ exit_stats:
 static void __exit kvlift_exit(void)
 {
 	kvl_super_unregister();
+	kvl_memerr_exit();
 	kvl_pressure_exit();
 	kvl_inode_exit();
 	kvl_move_exit();

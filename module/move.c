@@ -12,7 +12,9 @@
  *		folio, then as open: who touches it meanwhile maps it again
  *	protect	write-protected first, then as open; unmapping would cost the
  *		users of a block of many pages more
- *	stop	unmapped and frozen, the lock is held over the copy
+ *	stop	unmapped and frozen, the lock is held over the copy; so goes
+ *		everything that could change to a device that must not see a
+ *		page change while it writes it
  *	drop	a good copy is below: unmapped and frozen, no copy
  *
  * An open, sampled or protected block is unmapped and frozen when its copy has
@@ -99,6 +101,14 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	return m;
 }
 
+/* The device must not see the block change, and it could. */
+static bool must_be_stable(struct kvl_move *m)
+{
+	return !to_memory(m) && !READ_ONCE(m->r->sealed) &&
+	       kvl_bdev_wants_stable(kvl_addr_member(m->copy.pool,
+						     m->copy.dst));
+}
+
 static enum kvl_proto choose(struct kvl_move *m)
 {
 	struct kvl_pool *pool = m->copy.pool;
@@ -107,6 +117,8 @@ static enum kvl_proto choose(struct kvl_move *m)
 	    !test_bit(KVL_B_DIRTY, &m->b->flags))
 		return KVL_PROTO_DROP;
 	if (kvl_param_move_stop && !m->store)
+		return KVL_PROTO_STOP;
+	if (must_be_stable(m))
 		return KVL_PROTO_STOP;
 	if (!folio_mapped(m->folio) ||
 	    !mapping_writably_mapped(m->r->inode.i_mapping))
@@ -194,6 +206,8 @@ static bool stop(struct kvl_move *m, struct list_head *ended)
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
 		return false;
 	}
+	/* From here on nothing is written until it ends. */
+	clear_bit(KVL_B_WRITTEN, &m->b->flags);
 	/* The lock stays with it while it copies. */
 	if (!to_memory(m))
 		kvl_block_hand_over(m->b);
@@ -243,7 +257,8 @@ static void begin_drop(struct kvl_move **m, struct list_head *ended)
 		clear_bit(KVL_B_DIRTY, &e->b->flags);
 	if (test_bit(KVL_B_DIRTY, &e->b->flags)) {
 		kvl_block_unquiesce(e->r, e->b);
-		e->proto = KVL_PROTO_SAMPLE;
+		e->proto = must_be_stable(e) ? KVL_PROTO_STOP :
+					       KVL_PROTO_SAMPLE;
 		return;
 	}
 	kvl_count(e->copy.pool, KVL_C_DEMOTE_NOIO);

@@ -101,9 +101,10 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 		  u64 dst, enum kvl_why why, unsigned int ahead);
 
 /*
- * To the shadow, if that is still good: no copy, no I/O, no wait, no
- * allocation that could wait. Needs the block's lock and gives it up. 0;
- * -EBUSY: somebody holds the block; -ENOENT: it has no good shadow.
+ * To the shadow, if that is still good: no copy, no I/O, no wait; the move is
+ * allocated without waiting, or comes from the reserve. Needs the block's lock
+ * and gives it up. 0; -EBUSY: somebody holds the block; -ENOENT: it has no
+ * good shadow.
  */
 int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 		       enum kvl_why why);

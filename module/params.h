@@ -13,6 +13,9 @@ extern bool kvl_param_unsafe_skip_dirty;
 /* Moves everything by protocol stop: for comparisons. */
 extern bool kvl_param_move_stop;
 
+/* That copy between memories, counted from now, meets bad memory: for tests. */
+extern unsigned int kvl_param_fail_copy;
+
 /* main.c */
 bool kvl_has_btf(void);
 

@@ -44,6 +44,7 @@ struct kvl_policy;
  * @moves:	moves in flight
  * @move_wait:	who waits for fewer of them
  * @pressure:	what gives memory back when the kernel needs it
+ * @memerr:	in the list of pools that are told of memory errors
  * @drain:	empties members that are to be drained
  * @wq:		reclaim, prefetch and acquisition
  * @done:	copies that have arrived, for @io_wq
@@ -87,6 +88,7 @@ struct kvl_pool {
 	bool stopping;
 
 	struct kvl_pressure pressure;
+	struct list_head memerr;
 	struct delayed_work drain;
 
 	struct workqueue_struct *wq;

@@ -19,10 +19,11 @@
  * block's lock and passes over locked folios; should it have to wait all the
  * same, for i_mmap_rwsem or for a folio that was locked in between, it waits
  * for somebody who gets on at the latest when the notifier does, and that is
- * after a second. The worker allocates nothing, so it never needs the OOM
- * killer's lock, and has a rescuer thread, so it runs. Two shrinkers, or a
- * shrinker inside an allocation of ours, meet only at spin locks under which
- * nobody allocates.
+ * after a second. The worker takes its moves from the allocator without
+ * waiting, or from the pool's reserve, so it never needs the OOM killer's
+ * lock, and has a rescuer thread, so it runs. Two shrinkers, or a shrinker
+ * inside an allocation of ours, meet only at spin locks under which nobody
+ * allocates.
  */
 #include <linux/mm.h>
 #include <linux/mutex.h>

@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "memerr.h"
 #include "move.h"
 #include "policy.h"
 #include "region.h"
@@ -208,6 +209,9 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		spin_unlock(&t->lru_lock);
 		/* From here on others may find it. */
 		folio_ref_unfreeze(folio, 1 + s->pins);
+		/* Failed while nobody knew whose it was going to be. */
+		if (unlikely(READ_ONCE(s->bad)))
+			kvl_memerr_report(folio_pfn(folio));
 	}
 	b->touched = (u32)jiffies;
 	kvl_change_extent(r, index, b, addr);
@@ -388,7 +392,7 @@ static void zero_folio(struct kvl_pool *pool, struct folio *folio)
 
 /*
  * Gives a hole, a reservation or inline content a slot in memory. -EAGAIN
- * when no slot is free just now.
+ * when no slot is free just now, -EIO when the content is lost.
  */
 int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
@@ -398,6 +402,8 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
 	u64 addr;
 	int err;
 
+	if (kvl_block_lost(b))
+		return -EIO;
 	if (!charged) {
 		err = kvl_region_charge(r);
 		if (err)
@@ -482,7 +488,8 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			return err;
 		if ((flags & KVL_RES_IN_SIZE &&
 		     index >= kvl_region_nr_blocks(r)) ||
-		    (flags & KVL_RES_NO_FILL && !kvl_block_home(b))) {
+		    (flags & KVL_RES_NO_FILL && !kvl_block_home(b) &&
+		     !kvl_block_lost(b))) {
 			kvl_block_unlock(b);
 			return -ENXIO;
 		}
@@ -521,8 +528,9 @@ static int zero_part(struct kvl_region *r, u64 index, u32 from, u32 to,
 		return 0;
 	}
 	if (!kvl_block_home(b)) {
+		err = kvl_block_lost(b) ? -EIO : 0;
 		kvl_block_unlock(b);
-		return 0;
+		return err;
 	}
 	if (!kvl_addr_is_memory(kvl_block_home(b))) {
 		kvl_block_unlock(b);

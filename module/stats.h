@@ -34,6 +34,9 @@ enum kvl_counter {
 	KVL_C_IO_POLLED,	/* copies whose task found them done by polling */
 	KVL_C_IO_ERRORS,
 	KVL_C_CSUM_ERRORS,
+	KVL_C_MEM_ERRORS,	/* slots taken out of use: their memory failed */
+	KVL_C_MEM_LOST,		/* blocks lost by that */
+	KVL_C_MEM_RECOVERED,	/* blocks whose copy below was good */
 	KVL_C_ZEROED,		/* slots zeroed for a new block */
 	KVL_C_TOUCHES,		/* touches by ioctl */
 	KVL_C_NOSPACE,		/* requests that found every tier full */

@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "domain.h"
 #include "drain.h"
+#include "memerr.h"
 #include "inode.h"
 #include "mount.h"
 #include "move.h"
@@ -43,6 +44,7 @@ static struct kvl_pool *pool_create(void)
 	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
 	kvl_pressure_prepare(pool);
 	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
+	INIT_LIST_HEAD(&pool->memerr);
 	pool->policy = &kvl_policy_default;
 	generate_random_uuid(pool->uuid.b);
 	atomic_inc(&kvl_objects.pools);
@@ -168,6 +170,7 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	err = kvl_pressure_start(pool);
 	if (err)
 		return err;
+	kvl_memerr_start(pool);
 	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
 
 	root = kvl_domain_create(pool, NULL, KVL_ROOT_ID);
@@ -239,6 +242,7 @@ static void kill_sb(struct super_block *sb)
 		WRITE_ONCE(pool->stopping, true);
 		wake_up_all(&pool->slot_wait);
 		kvl_pressure_stop(pool);
+		kvl_memerr_stop(pool);
 		cancel_delayed_work_sync(&pool->drain);
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);

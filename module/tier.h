@@ -237,6 +237,8 @@ struct kvl_tier {
  * @window:	window group, 0 for none
  * @pins:	references that are explained by a window's registration
  * @leases:	who was promised that the block stays; under its lock
+ * @free:	in the member's list of free slots; under its lock
+ * @bad:	its memory has failed: never used again once it is given up
  */
 struct kvl_slot {
 	struct folio *folio;
@@ -249,6 +251,8 @@ struct kvl_slot {
 	u16 window;
 	u16 pins;
 	u16 leases;
+	bool free;
+	bool bad;
 };
 
 static inline unsigned int kvl_addr_tier(u64 addr)
@@ -313,6 +317,7 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
+struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn);
 int kvl_mem_wait_filled(struct kvl_member *m);
 u64 kvl_mem_release(struct kvl_member *m);
 void kvl_mem_regrow(struct kvl_member *m, u64 slots);
@@ -326,6 +331,7 @@ struct kvl_member *kvl_bdev_create(struct kvl_pool *pool,
 int kvl_bdev_check_set(struct kvl_pool *pool, struct fs_context *fc);
 u32 kvl_bdev_peek_block(const char *path);
 const char *kvl_bdev_path(struct kvl_member *m);
+bool kvl_bdev_wants_stable(struct kvl_member *m);
 int kvl_bdev_claim(struct kvl_pool *pool, struct fs_context *fc);
 
 #endif /* KVL_TIER_H */

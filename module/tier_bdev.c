@@ -13,6 +13,15 @@
 #include "move.h"
 #include "msg.h"
 
+/*
+ * A checksum or a mirror below would be wrong if a page changed while it is
+ * written. Can be set in sysfs.
+ */
+bool kvl_bdev_wants_stable(struct kvl_member *m)
+{
+	return bdev_stable_writes(kvl_bdev(m)->bdev);
+}
+
 /* As given at mount; the member's name may be cut. */
 const char *kvl_bdev_path(struct kvl_member *m)
 {

@@ -5,7 +5,9 @@
  * A free slot's folio is frozen (no references), as in hugetlbfs: nobody can
  * get hold of it by accident, and a freeze that fails is the test that
  * somebody still has it. A slot whose block was dropped while somebody held
- * its folio waits in @lost until that reference is gone.
+ * its folio waits in @lost until that reference is gone. One whose memory has
+ * failed is not even given back to the kernel: inside of a compound page that
+ * would not see it.
  *
  * Folios are not movable: a long-term pin on a movable folio never ends.
  */
@@ -17,6 +19,7 @@
 
 #include "move.h"
 #include "msg.h"
+#include "params.h"
 #include "pool.h"
 
 #define SEG_SHIFT	10
@@ -35,6 +38,7 @@
  * @free:	frozen folios
  * @empty:	slot numbers without a folio
  * @lost:	folios somebody else still holds
+ * @bad:	folios whose memory has failed, with a reference of ours
  * @fill:	acquires or gives back until @m has what it is to have
  * @regrow:	what is being acquired is what pressure had taken
  * @filled:	completed when @fill has done what it can
@@ -49,6 +53,7 @@ struct kvl_mem {
 	struct list_head free;
 	struct list_head empty;
 	struct list_head lost;
+	struct list_head bad;
 	struct work_struct fill;
 	struct completion filled;
 	bool regrow;
@@ -94,6 +99,7 @@ static int mem_alloc(struct kvl_member *m, u32 *id)
 	s = list_first_entry_or_null(&mem->free, struct kvl_slot, lru);
 	if (s) {
 		list_del_init(&s->lru);
+		s->free = false;
 		m->nfree--;
 	}
 	spin_unlock(&m->lock);
@@ -101,6 +107,15 @@ static int mem_alloc(struct kvl_member *m, u32 *id)
 		return -ENOSPC;
 	*id = kvlift_loc_slot(s->addr);
 	return 0;
+}
+
+/* A frozen slot whose memory has failed. Needs the member's lock. */
+static void take_out(struct kvl_mem *mem, struct kvl_slot *s)
+{
+	folio_ref_unfreeze(s->folio, 1 + s->pins);
+	list_move(&s->lru, &mem->bad);
+	mem->m.nlost++;
+	kvl_count(mem->pool, KVL_C_MEM_ERRORS);
 }
 
 static void mem_free(struct kvl_member *m, u32 id)
@@ -112,7 +127,14 @@ static void mem_free(struct kvl_member *m, u32 id)
 	folio_clear_dirty(s->folio);
 	folio_clear_referenced(s->folio);
 	spin_lock(&m->lock);
+	if (unlikely(s->bad)) {
+		take_out(mem, s);
+		spin_unlock(&m->lock);
+		kvl_pool_resized(mem->pool);
+		return;
+	}
 	list_add(&s->lru, &mem->free);
+	s->free = true;
 	m->nfree++;
 	surplus = m->got > kvl_member_target(m);
 	spin_unlock(&m->lock);
@@ -146,8 +168,11 @@ static void recheck_lost(struct work_struct *work)
 	list_for_each_entry_safe(s, tmp, &mem->lost, lru) {
 		if (!folio_ref_freeze(s->folio, 1 + s->pins))
 			continue;
-		list_move(&s->lru, &back);
 		m->nlost--;
+		if (s->bad)
+			take_out(mem, s);
+		else
+			list_move(&s->lru, &back);
 	}
 	more = !list_empty(&mem->lost);
 	spin_unlock(&m->lock);
@@ -169,12 +194,63 @@ void kvl_mem_recheck(struct kvl_pool *pool, u64 addr)
 		mod_delayed_work(pool->wq, &mem->recheck, 0);
 }
 
+/*
+ * The slot that page @pfn belongs to, if the member has it: from now on bad,
+ * and out of use at once if it is free. Who uses it gives it up some time.
+ */
+struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn)
+{
+	struct kvl_mem *mem = to_mem(m);
+	struct kvl_slot *s;
+	bool here, was_free;
+	u32 i;
+
+	for (i = 0; (s = kvl_mem_nth_slot(m, i)); i++) {
+		struct folio *folio = READ_ONCE(s->folio);
+
+		cond_resched();
+		if (!folio || (pfn - folio_pfn(folio)) >> mem->pool->page_shift)
+			continue;
+		spin_lock(&m->lock);
+		here = s->folio == folio;
+		was_free = here && s->free;
+		if (here)
+			WRITE_ONCE(s->bad, true);
+		if (was_free) {
+			s->free = false;
+			m->nfree--;
+			take_out(mem, s);
+		}
+		spin_unlock(&m->lock);
+		if (was_free) {
+			atomic64_dec(&m->tier->nfree);
+			kvl_pool_resized(mem->pool);
+		}
+		if (here)
+			return s;
+	}
+	return NULL;
+}
+
+/* For tests. */
+static bool fail_this_copy(void)
+{
+	unsigned int n = READ_ONCE(kvl_param_fail_copy);
+
+	while (n && !try_cmpxchg(&kvl_param_fail_copy, &n, n - 1))
+		;
+	return n == 1;
+}
+
+/* Memory that has failed costs the copy, not the machine. */
 static void mem_submit(struct kvl_copy *copy)
 {
 	struct folio *src = kvl_addr_folio(copy->pool, copy->src);
 	struct folio *dst = kvl_addr_folio(copy->pool, copy->dst);
 
-	copy->error = folio_mc_copy(dst, src) ? -EIO : 0;
+	copy->error = folio_mc_copy(dst, src);
+	if (fail_this_copy())
+		copy->error = -EHWPOISON;
 	copy->t_done = ktime_get_ns();
 	copy->done(copy);
 }
@@ -334,6 +410,7 @@ static bool grow_by_one(struct kvl_mem *mem)
 	taken = folio && m->got < kvl_member_target(m);
 	if (taken) {
 		s->folio = folio;
+		s->free = true;
 		list_add_tail(&s->lru, &mem->free);
 		m->nfree++;
 		m->got++;
@@ -354,10 +431,26 @@ static bool grow_by_one(struct kvl_mem *mem)
 	return taken;
 }
 
-static void release_folio(struct folio *folio)
+/* Some page of it has failed; the kernel may not have told us yet. */
+static bool has_poison(struct folio *folio)
+{
+	unsigned long i;
+
+	for (i = 0; i < folio_nr_pages(folio); i++)
+		if (PageHWPoison(folio_page(folio, i)))
+			return true;
+	return false;
+}
+
+/* Gives our reference up; the kernel looks at every page as well then. */
+static void release_folio(struct folio *folio, bool bad)
 {
 	folio->mapping = NULL;
-	folio_put(folio);
+	if (bad || has_poison(folio))
+		pr_warn("%lu KiB at pfn %#lx stay out of use: memory error\n",
+			folio_size(folio) >> 10, folio_pfn(folio));
+	else
+		folio_put(folio);
 	atomic64_dec(&kvl_objects.slots);
 }
 
@@ -372,7 +465,8 @@ static bool shrink_by_one(struct kvl_mem *mem, u64 keep)
 	s = list_first_entry_or_null(&mem->free, struct kvl_slot, lru);
 	if (s && m->got > keep) {
 		folio = s->folio;
-		s->folio = NULL;
+		WRITE_ONCE(s->folio, NULL);
+		s->free = false;
 		list_move(&s->lru, &mem->empty);
 		m->nfree--;
 		m->got--;
@@ -382,7 +476,7 @@ static bool shrink_by_one(struct kvl_mem *mem, u64 keep)
 		return false;
 	atomic64_dec(&m->tier->nfree);
 	folio_ref_unfreeze(folio, 1);
-	release_folio(folio);
+	release_folio(folio, false);
 	return true;
 }
 
@@ -508,7 +602,11 @@ static void mem_destroy(struct kvl_member *m)
 		cond_resched();
 	/* Whoever still holds these frees them. */
 	list_for_each_entry(s, &mem->lost, lru) {
-		release_folio(s->folio);
+		release_folio(s->folio, s->bad);
+		m->got--;
+	}
+	list_for_each_entry(s, &mem->bad, lru) {
+		release_folio(s->folio, true);
 		m->got--;
 	}
 	WARN_ON_ONCE(m->got);
@@ -582,6 +680,7 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 	INIT_LIST_HEAD(&mem->free);
 	INIT_LIST_HEAD(&mem->empty);
 	INIT_LIST_HEAD(&mem->lost);
+	INIT_LIST_HEAD(&mem->bad);
 	INIT_WORK(&mem->fill, fill);
 	INIT_DELAYED_WORK(&mem->recheck, recheck_lost);
 	init_completion(&mem->filled);

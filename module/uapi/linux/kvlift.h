@@ -66,7 +66,12 @@ enum kvlift_tier_id {
 #define KVLIFT_LOC_RESERVED	(1ULL << 49)
 /* The content is stored inline with the inode (small files). */
 #define KVLIFT_LOC_INLINE	(1ULL << 50)
-/* The last read from the device failed or its checksum did not match. */
+/*
+ * Reads give EIO, touches SIGBUS. With KVLIFT_LOC_PRESENT the last read from
+ * the device failed or its checksum did not match; it is tried again after a
+ * second. Without, the memory the block was in has failed (si_code is then
+ * BUS_MCEERR_AR) and it is lost until it is punched, or written as a whole.
+ */
 #define KVLIFT_LOC_ERROR	(1ULL << 51)
 /* A clean second copy exists in a slower tier. */
 #define KVLIFT_LOC_SHADOW	(1ULL << 52)

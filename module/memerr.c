@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory errors. They come to light in three ways: a copy between memories
+ * meets one (copy_mc), the machine-check decode chain reports one, or the core
+ * has been told of one: memory_failure() has nothing it could do with our
+ * pages, which are in no LRU list and no page cache, but it marks them and
+ * says so at its tracepoint.
+ *
+ * All of it comes down to a page frame number, for which a work item finds
+ * the slot. A free slot is taken out of use. One that holds a block is taken
+ * away from it: the block falls back to its copy on a device, and nothing is
+ * lost, or becomes KVLIFT_LOC_ERROR without a place. One that is being filled
+ * is marked, and reported again when it is published.
+ *
+ * Looking through all slots takes a while, and the list of the machine's
+ * memory errors is short.
+ *
+ * What is not covered: the CPU reads a page, of which nobody knew yet that it
+ * has failed, with anything but copy_mc, that is, to compute the checksum of
+ * a block that goes to a device, or of one that has just come from there.
+ * There the machine check is fatal, as everywhere in the kernel.
+ *
+ * Locks: pools_lock is outside of block locks; who holds one only reports.
+ */
+#include <linux/delay.h>
+#include <linux/kfifo.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/tracepoint.h>
+#ifdef CONFIG_X86_MCE
+#include <asm/mce.h>
+#endif
+
+#include "memerr.h"
+#include "move.h"
+#include "trace.h"
+
+/* Who holds a block whose copy below is good is waited for so long, in ms. */
+#define HELD_TRIES	100
+#define HELD_WAIT	20
+
+#define REPORTS		256	/* a power of two */
+
+static DEFINE_MUTEX(pools_lock);	/* the list of pools */
+static LIST_HEAD(pools);
+
+static DEFINE_KFIFO(reports, unsigned long, REPORTS);
+static DEFINE_SPINLOCK(reports_lock);	/* who puts something in */
+
+static bool shadow_is_good(struct kvl_pool *pool, struct kvl_block *b)
+{
+	return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags) &&
+	       !READ_ONCE(kvl_addr_member(pool, b->shadow)->dead);
+}
+
+static void fall_back(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 shadow = b->shadow;
+
+	atomic64_dec(&kvl_addr_member(pool, shadow)->nshadow);
+	b->shadow = 0;
+	kvl_change_extent(r, index, b, shadow);
+	kvl_count(pool, KVL_C_MEM_RECOVERED);
+}
+
+static void lose(struct kvl_region *r, u64 index, struct kvl_block *b,
+		 const char *where)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+
+	kvl_block_drop_shadow(r, b);
+	clear_bit(KVL_B_DIRTY, &b->flags);
+	clear_bit(KVL_B_COMPLETE, &b->flags);
+	/* It keeps its unit of capacity: whoever replaces it finds room. */
+	kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED | KVLIFT_LOC_ERROR);
+	kvl_count(pool, KVL_C_MEM_LOST);
+	pr_err_ratelimited("pool %u: region %llu block %llu is lost: memory error in %s\n",
+			   pool->id, r->id, index, where);
+}
+
+/*
+ * -EBUSY: somebody holds the block, whose copy below may still be good. With
+ * @force it does not count then: the holder could write.
+ */
+static int leave_slot(struct kvl_region *r, u64 index, struct kvl_block *b,
+		      bool force)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 addr = kvl_block_home(b);
+	struct kvl_slot *s = kvl_mem_slot(pool, addr);
+	bool held;
+
+	WRITE_ONCE(s->bad, true);
+	/* Out of all page tables in any case: a touch would be fatal. */
+	held = kvl_block_quiesce(r, index, b, true);
+	if (held && !force && shadow_is_good(pool, b))
+		return -EBUSY;
+	/* Who unpins looks at the mapping under the folio's lock. */
+	if (held)
+		folio_lock(s->folio);
+	kvl_block_detach(r, b);
+	if (held)
+		folio_unlock(s->folio);
+	trace_kvlift_error(pool->id, r->id, index, addr, -EHWPOISON);
+	if (!held && shadow_is_good(pool, b))
+		fall_back(r, index, b);
+	else
+		lose(r, index, b, kvl_addr_member(pool, addr)->name);
+	/* Pinned, it is lost like any other until the pin is gone. */
+	if (held)
+		kvl_slot_retire(pool, addr);
+	else
+		kvl_slot_free(pool, addr);
+	return 0;
+}
+
+void kvl_memerr_block(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct folio *folio = kvl_region_folio(r, b);
+
+	if (leave_slot(r, index, b, false)) {
+		kvl_count(pool, KVL_C_REFUSED_PINNED);
+		kvl_memerr_report(folio_pfn(folio));
+	}
+}
+
+/* The region of the block in a slot, held, or NULL. */
+static struct kvl_region *owner(struct kvl_tier *t, struct kvl_slot *s,
+				u64 *index)
+{
+	struct kvl_region *r;
+
+	spin_lock(&t->lru_lock);
+	r = s->region;
+	if (r && !igrab(&r->inode))
+		r = NULL; /* going away: it gives the slot up */
+	*index = s->index;
+	spin_unlock(&t->lru_lock);
+	return r;
+}
+
+static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
+{
+	u64 index;
+	struct kvl_region *r = owner(m->tier, s, &index);
+	struct kvl_block *b = r ? kvl_region_find(r, index) : NULL;
+	int err = 0;
+
+	if (b) {
+		kvl_block_lock(b);
+		if (kvl_block_home(b) == s->addr)
+			err = leave_slot(r, index, b, force);
+		kvl_block_unlock(b);
+	}
+	if (r)
+		iput(&r->inode);
+	return err;
+}
+
+static struct kvl_slot *find(struct kvl_pool *pool, unsigned long pfn,
+			     struct kvl_member **m)
+{
+	struct kvl_slot *s = NULL;
+	unsigned int id, i;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		for (i = 0; i < pool->tiers[id].nr_members && !s; i++) {
+			*m = pool->tiers[id].members[i];
+			s = kvl_mem_mark_bad(*m, pfn);
+		}
+	return s;
+}
+
+static int page_failed(unsigned long pfn, bool force)
+{
+	struct kvl_slot *s = NULL;
+	struct kvl_member *m;
+	struct kvl_pool *pool;
+	int err = 0;
+
+	mutex_lock(&pools_lock);
+	list_for_each_entry(pool, &pools, memerr) {
+		s = find(pool, pfn, &m);
+		if (s)
+			break;
+	}
+	if (s)
+		err = slot_failed(m, s, force);
+	mutex_unlock(&pools_lock);
+	return err;
+}
+
+static void work_fn(struct work_struct *work)
+{
+	unsigned long pfn;
+	unsigned int i;
+
+	/* One reader: needs no lock. */
+	while (kfifo_get(&reports, &pfn))
+		for (i = 0; page_failed(pfn, i >= HELD_TRIES); i++)
+			msleep(HELD_WAIT);
+}
+
+static DECLARE_WORK(work, work_fn);
+
+void kvl_memerr_report(unsigned long pfn)
+{
+	if (!kfifo_in_spinlocked(&reports, &pfn, 1, &reports_lock))
+		pr_err_ratelimited("too many memory errors at once: that at pfn %#lx is not looked at\n",
+				   pfn);
+	queue_work(system_unbound_wq, &work);
+}
+
+/* The core calls this inside of memory_failure(), in process context. */
+static void core_told(void *unused, unsigned long pfn, int type, int result)
+{
+	kvl_memerr_report(pfn);
+}
+
+static struct tracepoint *core_tp;
+
+static void is_core_tp(struct tracepoint *tp, void *unused)
+{
+	if (!strcmp(tp->name, "memory_failure_event"))
+		core_tp = tp;
+}
+
+static void listen_to_core(void)
+{
+	for_each_kernel_tracepoint(is_core_tp, NULL);
+	if (core_tp && tracepoint_probe_register(core_tp, core_told, NULL))
+		core_tp = NULL;
+	if (!core_tp)
+		pr_warn("this kernel says nothing of memory errors but what the machine-check chain knows\n");
+}
+
+static void unlisten_to_core(void)
+{
+	if (core_tp)
+		tracepoint_probe_unregister(core_tp, core_told, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+#ifdef CONFIG_X86_MCE
+/*
+ * Most of these come to memory_failure() as well, but not before they have been
+ * here, and not all.
+ */
+static int decode(struct notifier_block *nb, unsigned long unused, void *data)
+{
+	struct mce *m = data;
+
+	if (m && m->status & (MCI_STATUS_UC | MCI_STATUS_DEFERRED) &&
+	    mce_usable_address(m))
+		kvl_memerr_report((m->addr & MCI_ADDR_PHYSADDR) >> PAGE_SHIFT);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block decoder = {
+	.notifier_call = decode,
+	.priority = MCE_PRIO_EDAC,
+};
+
+static void listen_to_chain(void)
+{
+	mce_register_decode_chain(&decoder);
+}
+
+static void unlisten_to_chain(void)
+{
+	mce_unregister_decode_chain(&decoder);
+}
+#else
+static void listen_to_chain(void)
+{
+}
+
+static void unlisten_to_chain(void)
+{
+}
+#endif
+
+void kvl_memerr_start(struct kvl_pool *pool)
+{
+	mutex_lock(&pools_lock);
+	list_add_tail(&pool->memerr, &pools);
+	mutex_unlock(&pools_lock);
+}
+
+/* Nobody holds an inode of the pool for this any more when it returns. */
+void kvl_memerr_stop(struct kvl_pool *pool)
+{
+	mutex_lock(&pools_lock);
+	list_del_init(&pool->memerr);
+	mutex_unlock(&pools_lock);
+}
+
+void kvl_memerr_init(void)
+{
+	listen_to_core();
+	listen_to_chain();
+}
+
+void kvl_memerr_exit(void)
+{
+	unlisten_to_chain();
+	unlisten_to_core();
+	cancel_work_sync(&work);
+}

@@ -1,0 +1,171 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Memory that fails costs the block in it, with EIO and SIGBUS, or nothing when there is a copy below; it is never used again.
+# guest: --devices nvme,cxl --memory 2G
+# kernels: 6.12 newest debug
+# time: 300
+. "$(dirname "$0")/lib.sh"
+
+need_nvme
+need_cxl
+load
+fail_copy=/sys/module/kvlift/parameters/fail_copy
+f=$MNT/f
+
+# flags FILE BLOCK: of the location word
+flags() { echo $((0x$(kvtctl loc "$1" "$2" | sed 's/.*0x//'))); }
+is_lost() { [ $(($(flags "$1" "$2") & 9)) = 8 ]; }
+# lost_blocks FILE N
+lost_blocks() {
+	local i
+	for ((i = 0; i < $2; i++)); do ! is_lost "$1" $i || echo $i; done
+}
+lost_is() { [ "$(member_sum lost)" = "$1" ]; }
+# Not before the last reference is gone: that of a process that is ending.
+retired_is() { lost_is "$1" && [ "$(counter mem_errors)" = "$1" ]; }
+# expect ERRORS LOST RECOVERED
+expect() {
+	until_true 20 retired_is "$1" || fail "$(member_sum lost) slots lost, mem_errors $(counter mem_errors), not $1"
+	[ "$(counter mem_lost)" = "$2" ] || fail "mem_lost $(counter mem_lost), not $2"
+	[ "$(counter mem_recovered)" = "$3" ] || fail "mem_recovered $(counter mem_recovered), not $3"
+	[ "$(member_sum got)" = $(($(member_sum free) + $(member_sum used) + $(member_sum shadows) + $(member_sum lost))) ] ||
+		fail "slots do not add up"
+}
+# a_lost_block FILE BLOCK N SEED: what a lost block is like, and the others
+a_lost_block() {
+	local at=$(($2 * bs))
+	is_lost "$1" "$2" || fail "block $2 is not lost: $(kvtctl loc "$1" "$2")"
+	[ "$(kvtctl read "$1" $((at + 5000)) 100)" = EIO ] || fail "it reads $(kvtctl read "$1" $((at + 5000)) 100)"
+	[ "$(kvtctl load "$1" $at)" = 7 ] || fail "no SIGBUS"
+	[ "$(memerr code "$1" $at)" = 4 ] || fail "si_code $(memerr code "$1" $at), not BUS_MCEERR_AR"
+	[ "$(kvtctl store "$1" $((at + bs - 1)))" = 7 ] || fail "a store raises no SIGBUS"
+	[ "$(kvtctl write "$1" $((at + 10)) 100)" = EIO ] || fail "a part of it was written"
+	fallocate -p -o $((at + 4096)) -l 4096 "$1" 2>/dev/null && fail "a part of it was punched"
+	[ $at = 0 ] || kvtctl check "$1" "$4" $at || fail "the blocks before"
+	kvtctl check "$1" "$4" $((($3 - $2 - 1) * bs)) $((at + bs)) || fail "the blocks behind"
+}
+# offline PFN: the page fails where nobody is looking
+offline() { echo $(($1 * 4096)) >/sys/devices/system/memory/hard_offline_page 2>/dev/null; return 0; }
+
+for bk in 64 2048; do
+	bs=$((bk << 10)) n=8
+	case $bk in
+	64) mkpool 64K 4M 4M 16M writeback=0 ;;
+	*) mkpool 2M 32M 32M 96M writeback=0 ;;
+	esac
+
+	# A copy meets it, of a block with no copy below.
+	kvtctl fill $f 1 $((n * bs)) || fail "fill"
+	echo 3 >$fail_copy
+	kvtctl demote $f >/dev/null
+	until_true 10 lost_is 1 || fail "no slot is lost"
+	[ "$(cat $fail_copy)" = 0 ] || fail "fail_copy is $(cat $fail_copy)"
+	expect 1 1 0
+	b=$(lost_blocks $f $n)
+	a_lost_block $f "$b" $n 1
+	dmesg | grep -q "block $b is lost: memory error in node0" || fail "not in the log"
+	expect_used $n
+	# Punched it is a hole, and written it is like any other.
+	fallocate -p -o $((b * bs)) -l $bs $f || fail "punch"
+	expect_used $((n - 1))
+	[ "$(kvtctl read $f $((b * bs)) 100)" = ok ] || fail "the hole cannot be read"
+	kvtctl fill $f 1 $bs $((b * bs)) || fail "refill"
+	kvtctl check $f 1 $((n * bs)) || fail "check"
+	# Or written as a whole at once.
+	kvtctl move $f dram || fail "up"
+	echo 1 >$fail_copy
+	kvtctl demote $f >/dev/null
+	expect 2 2 0
+	b=$(lost_blocks $f $n)
+	[ "$(kvtctl write $f $((b * bs)) $bs 1)" = ok ] || fail "it cannot be replaced"
+	kvtctl check $f 1 $((n * bs)) || fail "check"
+	rm $f
+	expect_used 0
+	expect 2 2 0
+
+	# With a good copy below nothing is lost.
+	kvtctl fill $f 2 $((n * bs)) || fail "fill"
+	kvtctl move $f nvme || fail "down"
+	kvtctl move $f dram || fail "up"
+	[ "$(member_sum shadows)" = $n ] || fail "$(member_sum shadows) shadows"
+	echo 2 >$fail_copy
+	kvtctl demote $f >/dev/null
+	expect 3 2 1
+	kvtctl check $f 2 $((n * bs)) || fail "after falling back"
+
+	# The kernel is told, while the file is mapped; written, so no copy is good.
+	kvtctl fill $f 3 $((n * bs)) || fail "fill"
+	kvtctl move $f dram || fail "up"
+	mkfifo "$TMP/go"
+	memerr watch $f <"$TMP/go" >"$TMP/out" &
+	exec 3>"$TMP/go"
+	until_true 30 grep -q ready "$TMP/out" || fail "watch"
+	memerr poison $f $((5 * bs + 3 * 4096))
+	expect 4 3 1
+	echo >&3
+	exec 3>&-
+	wait $! || fail "watch"
+	[ "$(tail -n +2 "$TMP/out")" = "$((5 * bs / 4096))-$((6 * bs / 4096 - 1))" ] ||
+		fail "SIGBUS on pages $(tail -n +2 "$TMP/out")"
+	rm "$TMP/go"
+	a_lost_block $f 5 $n 3
+	[ "$(kvtctl write $f $((5 * bs)) $bs 3)" = ok ] || fail "it cannot be replaced"
+	kvtctl check $f 3 $((n * bs)) || fail "check"
+	# Or is told by nobody who has it mapped; with a good copy.
+	kvtctl move $f nvme || fail "down"
+	kvtctl move $f dram || fail "up"
+	offline "$(memerr pfn $f $((6 * bs + 4096)))"
+	expect 5 3 2
+	kvtctl check $f 3 $((n * bs)) || fail "after falling back"
+	# Somebody holds it for a while: it waits, as the copy is good.
+	kvtctl move $f dram || fail "up"
+	mkfifo "$TMP/go"
+	memerr pin $f 0 <"$TMP/go" >"$TMP/out" &
+	exec 3>"$TMP/go"
+	until_true 30 grep -q ready "$TMP/out" || fail "pin"
+	offline "$(memerr pfn $f 4096)"
+	sleep 0.3
+	echo >&3
+	exec 3>&-
+	wait $! || fail "pin"
+	expect 6 3 3
+	# Or does not let it go.
+	kvtctl move $f dram || fail "up"
+	memerr pin $f 0 <"$TMP/go" >"$TMP/out" &
+	exec 3>"$TMP/go"
+	until_true 30 grep -q ready "$TMP/out" || fail "pin"
+	offline "$(memerr pfn $f 4096)"
+	until_true 20 is_lost $f 0 || fail "held for ever, and not lost"
+	echo >&3
+	exec 3>&-
+	wait $! || fail "pin"
+	rm "$TMP/go"
+	expect 7 4 3
+	a_lost_block $f 0 $n 3
+	# A free slot, and one of a file that is deleted with its loss.
+	p=$(memerr pfn $f $bs)
+	rm $f
+	expect_used 0
+	offline "$p"
+	expect 8 4 3
+	kvtctl fill $f 4 $((n * bs)) || fail "fill"
+	kvtctl check $f 4 $((n * bs)) || fail "check"
+
+	# The machine-check chain.
+	if [ $bk = 64 ] && modprobe mce-inject 2>/dev/null && d=/sys/kernel/debug/mce-inject && { [ -d $d ] || mount -t debugfs none /sys/kernel/debug; }; then
+		echo sw >$d/flags
+		# Valid, uncorrected, enabled, with an address; of a memory
+		# controller, as Intel and as AMD report it.
+		echo 0xbc0000000008009f >$d/status
+		echo 0x8c >$d/misc
+		echo $(($(memerr pfn $f $((2 * bs))) * 4096)) >$d/addr
+		echo 0 >$d/cpu
+		echo 4 >$d/bank
+		expect 9 5 3
+		a_lost_block $f 2 $n 4
+		say "the machine-check chain was heard"
+	fi
+	rm $f
+	umount_pool
+done
+check_clean
