@@ -205,7 +205,7 @@ void kvl_bdev_submit(struct kvl_copy *copy)
 	copy->alone = false;
 	if ((READ_ONCE(d->nr_queued) && !urgent) || !take_credit(d))
 		enqueue(d, copy);
-	else if (urgent && READ_ONCE(d->pool->opts.poll))
+	else if (copy->poll)
 		start_and_poll(d, copy);
 	else
 		start(d, copy);

@@ -438,12 +438,40 @@ u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)
 	return cap;
 }
 
-u64 kvl_domain_willneed_rate(struct kvl_domain *d)
+/*
+ * Rate of prefetch: tokens of a block each, refilled with time, as many as
+ * make a tenth of a second at most.
+ * Only the pool's one prefetch worker is here.
+ */
+static bool has_token(struct kvl_domain *d, u64 now)
 {
-	u64 rate = U64_MAX;
+	u64 rate = READ_ONCE(d->willneed_rate), gain;
+
+	if (!rate)
+		return true;
+	gain = mul_u64_u64_div_u64(min(now - d->willneed_at, NSEC_PER_SEC),
+				   rate, NSEC_PER_SEC);
+	if (gain) {
+		d->willneed_at = now;
+		d->willneed_left = min(d->willneed_left + (s64)gain,
+				       (s64)max(rate / 10, 1ULL));
+	}
+	return d->willneed_left > 0;
+}
+
+bool kvl_domain_may_prefetch(struct kvl_domain *d)
+{
+	u64 now = ktime_get_ns();
+	bool may = true;
 
 	for (; d; d = d->parent)
+		may &= has_token(d, now);
+	return may;
+}
+
+void kvl_domain_prefetched(struct kvl_domain *d, unsigned int blocks)
+{
+	for (; d; d = d->parent)
 		if (READ_ONCE(d->willneed_rate))
-			rate = min(rate, READ_ONCE(d->willneed_rate));
-	return rate;
+			d->willneed_left -= blocks;
 }

@@ -102,6 +102,8 @@ struct kvl_domain {
 
 	u64 total_limit;
 	u64 willneed_rate;
+	u64 willneed_at;	/* ns; this and the next: the prefetch worker's */
+	s64 willneed_left;
 	u32 weight;
 	u32 lease_percent;
 	u32 pin_percent;
@@ -190,16 +192,16 @@ void kvl_domain_settle(struct kvl_pool *pool, struct kvl_slot *s);
 u64 kvl_domain_over(struct kvl_tier *t);
 u64 kvl_domain_over_one(struct kvl_domain *d, struct kvl_tier *t);
 
-/*
- * Caps, in blocks of the tier and in blocks per second (U64_MAX: none): the
- * strictest of the chain.
- */
+/* Caps, in blocks of the tier: the strictest of the chain. */
 u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier);
 /* A lease on a block in the tier is taken or, @delta -1, given back. */
 bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier);
 void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier);
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier);
-u64 kvl_domain_willneed_rate(struct kvl_domain *d);
+
+/* The rates of the chain let prefetch bring a block; it has begun to. */
+bool kvl_domain_may_prefetch(struct kvl_domain *d);
+void kvl_domain_prefetched(struct kvl_domain *d, unsigned int blocks);
 
 /* domain_ctl.c */
 long kvl_domain_ioctl_set(struct file *file, void __user *arg);

@@ -86,6 +86,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->copy.src = kvl_block_home(b);
 	m->copy.dst = dst;
 	m->copy.prio = KVL_IO_NORMAL;
+	m->copy.poll = false;
 	m->copy.error = 0;
 	m->copy.done = kvl_move_copy_done;
 	m->r = r;
@@ -390,15 +391,20 @@ void kvl_batch_run(struct kvl_batch *batch)
 	unsigned int i, n = 0;
 	struct blk_plug plug;
 	LIST_HEAD(ended);
+	bool plugged;
 
 	if (!batch->n)
 		return;
-	blk_start_plug(&plug);
+	/* Who polls does so in submit, where a plug would keep the request. */
+	plugged = !batch->mine || !batch->mine->copy.poll;
+	if (plugged)
+		blk_start_plug(&plug);
 	begin_all(batch, &ended);
 	for (i = 0; i < batch->n; i++)
 		if (m[i] && m[i]->proto != KVL_PROTO_STOP && !to_memory(m[i]))
 			send(batch, m[i]);
-	blk_finish_plug(&plug);
+	if (plugged)
+		blk_finish_plug(&plug);
 	leave_to_worker(batch);
 	/* The locks of these are held: before any is waited for. */
 	for (i = 0; i < batch->n; i++)
@@ -614,6 +620,7 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 	init_completion(&m->arrived);
 	atomic_set(&m->by, BY_TASK);
 	m->copy.prio = KVL_IO_URGENT;
+	m->copy.poll = READ_ONCE(pool->opts.poll);
 	kvl_batch_init(&batch, pool);
 	batch.mine = m;
 	batch.m[batch.n++] = m;

@@ -100,6 +100,8 @@ struct kvl_pool {
 	spinlock_t prefetch_lock;	/* the list and its length */
 	struct list_head prefetch_list[KVLIFT_PRIO_LOW + 1];
 	unsigned int prefetch_queued;
+	bool prefetch_new;		/* somebody has come since the last look */
+	bool prefetch_waits;
 	atomic64_t prefetch_blocks[KVLIFT_PRIO_LOW + 1];
 	u64 prefetch_ns;
 	struct work_struct prefetch;

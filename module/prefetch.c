@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Promotion ahead of need: requests wait in a list, by priority, and are moved
- * to memory in order by one worker, which keeps many reads in flight. A block
- * of a hint that finds no free slot although reclaim has been asked is given
- * up: a prefetch must not make a demand access wait.
+ * to memory by one worker, which keeps many reads in flight. Requests of a
+ * priority take turns; one that finds no slot, or whose domain has had its
+ * share for now, is passed over until that may have changed, so that it holds
+ * up nobody. One that finds no slot for long although reclaim has been asked is
+ * given up: a prefetch must not make a demand access wait.
  */
 #include <linux/ktime.h>
 #include <linux/slab.h>
@@ -20,6 +22,9 @@
 
 /* The same when somebody is going to hear of it. */
 #define PATIENCE_TOLD	(20 * KVL_RECLAIM_RETRY)
+
+/* Blocks that a request brings before another has its turn. */
+#define QUANTUM		(4 * KVL_BATCH)
 
 /* Weight of a new measurement of the rate, one in so many. */
 #define RATE_WEIGHT	8
@@ -64,16 +69,34 @@ static void insert(struct kvl_pool *pool, struct kvl_request *p)
 	atomic64_add(p->missing, &pool->prefetch_blocks[p->prio]);
 }
 
-/* The one whose turn it is, or NULL. */
-static struct kvl_request *first(struct kvl_pool *pool)
+/* Whether to try it, or try it again. */
+static bool ready(struct kvl_request *p, unsigned int seq)
 {
+	if (p->lacks == KVL_LACKS_NOTHING || READ_ONCE(p->cancelled) ||
+	    time_after_eq(jiffies, p->again))
+		return true;
+	return p->lacks == KVL_LACKS_SLOT && p->seq != seq;
+}
+
+/* The one whose turn it is, or NULL. */
+static struct kvl_request *first(struct kvl_pool *pool, unsigned int seq)
+{
+	struct kvl_request *p;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
-		if (!list_empty(&pool->prefetch_list[i]))
-			return list_first_entry(&pool->prefetch_list[i],
-						struct kvl_request, list);
+		list_for_each_entry(p, &pool->prefetch_list[i], list)
+			if (ready(p, seq))
+				return p;
 	return NULL;
+}
+
+static void wake_worker(struct kvl_pool *pool)
+{
+	queue_work(pool->wq, &pool->prefetch);
+	/* It may be waiting for a slot for others. */
+	if (READ_ONCE(pool->prefetch_waits))
+		wake_up_all(&pool->slot_wait);
 }
 
 /* Takes over a reference to @p->pending. */
@@ -81,8 +104,9 @@ void kvl_prefetch_submit(struct kvl_pool *pool, struct kvl_request *p)
 {
 	spin_lock(&pool->prefetch_lock);
 	insert(pool, p);
+	pool->prefetch_new = true;
 	spin_unlock(&pool->prefetch_lock);
-	queue_work(pool->wq, &pool->prefetch);
+	wake_worker(pool);
 }
 
 static void take_off(struct kvl_pool *pool, struct kvl_request *p)
@@ -133,22 +157,44 @@ int kvl_prefetch_queue(struct kvl_region *r, u64 first, u64 last, u64 *done)
 	}
 	ihold(&r->inode);
 	insert(pool, p);
+	pool->prefetch_new = true;
 	spin_unlock(&pool->prefetch_lock);
 	*done = last - first + 1;
-	queue_work(pool->wq, &pool->prefetch);
+	wake_worker(pool);
 	return 0;
 }
 
-static struct kvl_request *dequeue(struct kvl_pool *pool)
+/* NULL: nothing is waiting (@left says so), or nothing that could go on. */
+static struct kvl_request *dequeue(struct kvl_pool *pool, unsigned int seq,
+				   bool *left)
 {
 	struct kvl_request *p;
+	unsigned int i;
 
 	spin_lock(&pool->prefetch_lock);
-	p = first(pool);
+	pool->prefetch_new = false;
+	p = first(pool, seq);
 	if (p)
 		take_off(pool, p);
+	*left = false;
+	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
+		*left |= !list_empty(&pool->prefetch_list[i]);
 	spin_unlock(&pool->prefetch_lock);
 	return p;
+}
+
+/* Waits again, behind the others; false: it was cancelled meanwhile. */
+static bool requeue(struct kvl_pool *pool, struct kvl_request *p)
+{
+	bool again;
+
+	spin_lock(&pool->prefetch_lock);
+	/* Who cancels looks for it under the lock after having said so. */
+	again = !READ_ONCE(p->cancelled) && !READ_ONCE(pool->stopping);
+	if (again)
+		insert(pool, p);
+	spin_unlock(&pool->prefetch_lock);
+	return again;
 }
 
 /*
@@ -253,43 +299,64 @@ static int stopped(struct kvl_request *p)
 	return 0;
 }
 
-/* True when the request has made room for a more urgent one. */
-static bool give_way(struct kvl_pool *pool, struct kvl_request *p, u64 i)
+/* True when somebody more urgent could go on. */
+static bool urgent(struct kvl_pool *pool, struct kvl_request *p)
 {
+	unsigned int seq = kvl_pool_slot_seq(pool);
 	struct kvl_request *e;
 	bool way;
 
+	/* Looked at when it came, and by the turn of this one. */
+	if (!READ_ONCE(pool->prefetch_new))
+		return false;
 	spin_lock(&pool->prefetch_lock);
-	e = first(pool);
-	/* Who cancels looks for it under the lock after having said so. */
-	way = e && e->prio < p->prio && !stopped(p);
-	if (way) {
-		p->first = i;
-		insert(pool, p);
-	}
+	pool->prefetch_new = false;
+	e = first(pool, seq);
+	way = e && e->prio < p->prio;
 	spin_unlock(&pool->prefetch_lock);
 	return way;
 }
 
-/* False when the request waits again. */
-static bool run(struct kvl_pool *pool, struct kvl_request *p)
+/* Passed over until a slot has become free since @seq, or for a while. */
+static void lacks(struct kvl_request *p, enum kvl_lack what, unsigned int seq)
+{
+	p->lacks = what;
+	p->seq = seq;
+	p->again = jiffies + KVL_RECLAIM_RETRY;
+}
+
+/* False: it has been patient for long enough. */
+static bool lacks_slot(struct kvl_request *p, unsigned int seq)
 {
 	unsigned long patience = p->q ? PATIENCE_TOLD : PATIENCE;
-	unsigned long since = 0;
+
+	if (!p->since)
+		p->since = jiffies ?: 1;
+	if (time_after_eq(jiffies, p->since + patience))
+		return false;
+	lacks(p, KVL_LACKS_SLOT, seq);
+	return true;
+}
+
+/* A turn of a request. True when it has ended. */
+static bool run(struct kvl_pool *pool, struct kvl_request *p)
+{
 	u64 i = p->first, t = ktime_get_ns();
 	struct kvl_batch batch;
-	unsigned int looked = 0;
+	unsigned int looked = 0, counted = 0;
 	struct kvl_block *b;
-	bool way = false;
+	bool over = true;
 	int err;
 
+	p->lacks = KVL_LACKS_NOTHING;
 	kvl_batch_init(&batch, pool);
 	while (!(err = stopped(p)) && (b = next_block(p, &i))) {
 		unsigned int seq = kvl_pool_slot_seq(pool);
 
-		way = !batch.n && give_way(pool, p, i);
-		if (way)
+		if (batch.added >= QUANTUM || urgent(pool, p)) {
+			over = false;
 			break;
+		}
 		/* Locks are not held for long. */
 		if (!(++looked % KVL_BATCH))
 			kvl_batch_run(&batch);
@@ -297,21 +364,20 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
+		if (!kvl_domain_may_prefetch(p->r->domain)) {
+			lacks(p, KVL_LACKS_SHARE, seq);
+			over = false;
+			break;
+		}
 		if (bring(&batch, p, i, b) != -EAGAIN) {
-			since = 0;
+			p->since = 0;
 			i++;
-		} else if (!since || time_before(jiffies, since + patience)) {
-			since = since ?: jiffies;
-			kvl_batch_run(&batch);
-			/* Who has asked on a queue waits as a task does. */
-			if (p->q)
-				atomic_inc(&pool->slot_waiters);
-			wait_event_timeout(pool->slot_wait,
-					   kvl_pool_slot_seq(pool) != seq ||
-						   READ_ONCE(pool->stopping),
-					   KVL_RECLAIM_RETRY);
-			if (p->q)
-				atomic_dec(&pool->slot_waiters);
+			if (batch.added > counted)
+				kvl_domain_prefetched(p->r->domain, 1);
+			counted = batch.added;
+		} else if (lacks_slot(p, seq)) {
+			over = false;
+			break;
 		} else {
 			kvl_count(pool, KVL_C_PREFETCH_DROPPED);
 			err = -ENOSPC;
@@ -323,8 +389,13 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 	kvl_count_add(pool, KVL_C_PREFETCHED, batch.moved);
 	if (batch.moved >= KVL_BATCH)
 		measure(pool, ktime_get_ns() - t, batch.moved);
-	if (way)
-		return false;
+	p->first = i;
+	p->missing -= min_t(u64, p->missing, batch.added);
+	if (!over) {
+		if (requeue(pool, p))
+			return false;
+		err = -ECANCELED;
+	}
 	if (!err && p->lease_ms && i <= p->last)
 		err = -ENOMEM;
 	if (err)
@@ -342,14 +413,38 @@ static void end(struct kvl_request *p)
 	}
 }
 
+/* Until a slot is free, somebody new has come, or it is time to look again. */
+static void wait_for_more(struct kvl_pool *pool, unsigned int seq)
+{
+	/* Who has asked on a queue waits as a task does. */
+	atomic_inc(&pool->slot_waiters);
+	WRITE_ONCE(pool->prefetch_waits, true);
+	wait_event_timeout(pool->slot_wait,
+			   kvl_pool_slot_seq(pool) != seq ||
+				   READ_ONCE(pool->prefetch_new) ||
+				   READ_ONCE(pool->stopping),
+			   KVL_RECLAIM_RETRY);
+	WRITE_ONCE(pool->prefetch_waits, false);
+	atomic_dec(&pool->slot_waiters);
+}
+
 void kvl_prefetch_work(struct work_struct *work)
 {
 	struct kvl_pool *pool = container_of(work, struct kvl_pool, prefetch);
 	struct kvl_request *p;
+	unsigned int seq;
+	bool left;
 
-	while (!READ_ONCE(pool->stopping) && (p = dequeue(pool))) {
-		if (run(pool, p))
+	while (!READ_ONCE(pool->stopping)) {
+		seq = kvl_pool_slot_seq(pool);
+		p = dequeue(pool, seq, &left);
+		if (p && run(pool, p))
 			end(p);
+		else if (!p && left)
+			wait_for_more(pool, seq);
+		else if (!p)
+			break;
+		cond_resched();
 	}
 }
 
@@ -357,8 +452,16 @@ void kvl_prefetch_work(struct work_struct *work)
 void kvl_prefetch_stop(struct kvl_pool *pool)
 {
 	struct kvl_request *p;
+	unsigned int i;
 
 	cancel_work_sync(&pool->prefetch);
-	while ((p = dequeue(pool)))
-		end(p);
+	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
+		while ((p = list_first_entry_or_null(&pool->prefetch_list[i],
+						     struct kvl_request,
+						     list))) {
+			spin_lock(&pool->prefetch_lock);
+			take_off(pool, p);
+			spin_unlock(&pool->prefetch_lock);
+			end(p);
+		}
 }

@@ -24,6 +24,13 @@ enum kvl_req_state {
 	KVL_REQ_LEASED,		/* completion read, lease held */
 };
 
+/* Why a request is passed over. */
+enum kvl_lack {
+	KVL_LACKS_NOTHING,
+	KVL_LACKS_SLOT,
+	KVL_LACKS_SHARE,	/* its domain has had its rate of prefetch */
+};
+
 /**
  * struct kvl_request - blocks that are wanted in memory
  * @list:	in the pool's list while it waits for the worker
@@ -37,7 +44,12 @@ enum kvl_req_state {
  * @cookie:	the user's name for it
  * @tier:	slowest tier that will do
  * @prio:	0 is first
- * @missing:	blocks that were not in place when it was submitted
+ * @missing:	blocks that were not in place when it was submitted, less
+ *		those that have been begun
+ * @lacks:	and this and those below belong to the worker: passed over
+ * @seq:	until a slot has become free since
+ * @again:	or until then (jiffies)
+ * @since:	when it first found no slot (jiffies), 0: it has since
  * @lease_ms:	0: no lease
  * @deadline:	ktime in ns, 0 for none
  * @submitted:	ktime in ns
@@ -65,6 +77,10 @@ struct kvl_request {
 	unsigned int tier;
 	unsigned int prio;
 	u64 missing;
+	enum kvl_lack lacks;
+	unsigned int seq;
+	unsigned long again;
+	unsigned long since;
 	unsigned int lease_ms;
 	u64 deadline;
 	u64 submitted;

@@ -48,8 +48,9 @@ enum kvl_io {
  * @pool:	the pool
  * @src:	address of the source slot
  * @dst:	address of the destination slot
- * @prio:	enum kvl_io. The submitter of an urgent copy is who waits for it:
- *		with the option poll, submit returns when it is done.
+ * @prio:	enum kvl_io
+ * @poll:	the submitter waits for it, and has no plug: submit looks for the
+ *		completion itself where the device can do that
  * @csum:	CRC32C of the content, for a copy to a KVL_CAP_CSUM tier
  * @error:	result, valid in @done
  * @t_done:	ktime in ns at which the data had arrived
@@ -63,6 +64,7 @@ struct kvl_copy {
 	u64 src;
 	u64 dst;
 	u8 prio;
+	bool poll;
 	bool alone;
 	u32 csum;
 	int error;

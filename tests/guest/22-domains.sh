@@ -105,6 +105,24 @@ run kvlift domain set $MNT/b --limit dram=none
 kvtctl check $MNT/b/f 3 $((16 * B)) || fail "check without a limit"
 [ "$(tier_of $MNT/b/f dram)" -ge 12 ] || fail "a limit that is gone still limits"
 
+# A rate bounds what prefetch brings up for a domain, and holds up nobody else.
+new_tenants
+run kvlift domain set $MNT/a --willneed-rate 256K
+kvtctl fill $MNT/a/f 5 $((32 * B)) || fail "fill a"
+kvtctl fill $MNT/b/f 6 $((24 * B)) || fail "fill b"
+kvlift advise $MNT/a/f --dontneed --wait 20 >/dev/null || fail "demote a"
+kvlift advise $MNT/b/f --dontneed --wait 20 >/dev/null || fail "demote b"
+s=$(date +%s)
+kvlift advise $MNT/a/f --willneed >/dev/null || fail "ask for a"
+kvlift advise $MNT/b/f --willneed --wait 20 >/dev/null || fail "b waited for a"
+[ "$(tier_of $MNT/b/f dram)" = 24 ] || fail "b: $(kvtctl tiers $MNT/b/f)"
+n=$(tier_of $MNT/a/f dram) e=$(($(date +%s) - s))
+[ "${n:-0}" -le $((4 * e + 6)) ] || fail "$n blocks of a came in $e s at 4 a second"
+run kvlift domain set $MNT/a --willneed-rate 0
+kvlift advise $MNT/a/f --willneed --wait 20 >/dev/null || fail "a without a rate"
+[ "$(tier_of $MNT/a/f dram)" = 32 ] || fail "a: $(kvtctl tiers $MNT/a/f)"
+kvtctl check $MNT/a/f 5 $((32 * B)) || fail "check a"
+
 # The slower memory takes what is above it, at once.
 if [ -n "$KVLIFT_CXL_NODE" ]; then
 	new_tenants 4M
