@@ -103,9 +103,10 @@ static void unmap_used(struct kvl_move **m, unsigned int n)
 	unsigned int i, k;
 
 	for (i = 0; i < n; i = k + 1) {
-		for (k = i; k < n && !m[k]->store && !m[k]->copy.error &&
-			    folio_mapped(m[k]->folio); k++)
-			;
+		k = i;
+		while (k < n && !m[k]->store && !m[k]->copy.error &&
+		       folio_mapped(m[k]->folio))
+			k++;
 		if (k > i)
 			kvl_region_unmap(m[i]->r, m[i]->index, k - i);
 	}

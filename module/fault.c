@@ -107,6 +107,7 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 	while (index++ < last) {
 		struct kvl_block *b = kvl_region_find(r, index);
 		vm_fault_t ret = VM_FAULT_SIGBUS;
+		pgoff_t size;
 		u64 home;
 
 		if (!b || !kvl_block_trylock(b))
@@ -116,9 +117,8 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 		    kvl_addr_tier(home) == KVLIFT_TIER_DRAM &&
 		    !READ_ONCE(kvl_mem_slot(pool, home)->bad) &&
 		    !test_bit(KVL_B_MOVING, &b->flags)) {
-			pgoff_t size = DIV_ROUND_UP_ULL(
-				i_size_read(&r->inode), PAGE_SIZE);
-
+			size = i_size_read(&r->inode);
+			size = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
 			ret = map_ptes(vma, r, kvl_region_folio(r, b), size,
 				       false);
 			if (ret == VM_FAULT_NOPAGE)

@@ -375,15 +375,15 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 			if (batch.added > counted)
 				kvl_domain_prefetched(p->r->domain, 1);
 			counted = batch.added;
-		} else if (lacks_slot(p, seq)) {
-			over = false;
-			break;
-		} else {
+			cond_resched();
+			continue;
+		}
+		over = !lacks_slot(p, seq);
+		if (over) {
 			kvl_count(pool, KVL_C_PREFETCH_DROPPED);
 			err = -ENOSPC;
-			break;
 		}
-		cond_resched();
+		break;
 	}
 	kvl_batch_run(&batch);
 	kvl_count_add(pool, KVL_C_PREFETCHED, batch.moved);

@@ -42,7 +42,7 @@ static int print_pfn(volatile char *p)
 	MUST(pread(fd, &e, 8, (off_t)((uintptr_t)p >> 12 << 3)));
 	if (!(e >> 63))
 		kvt_die("not present");
-	printf("%" PRIu64 "\n", e & ((1ull << 55) - 1));
+	printf("%" PRIu64 "\n", e & ((UINT64_C(1) << 55) - 1));
 	return 0;
 }
 
