@@ -22,12 +22,23 @@ bool kvl_move_submit(struct kvl_move *m)
 	unsigned int tier = kvl_addr_tier(m->copy.src);
 	u64 start = 0;
 
+	/* Nothing reads it without copy_mc, the checksum neither. */
+	if (!to_memory(m) && READ_ONCE(src_slot(m)->bad)) {
+		m->copy.error = -EHWPOISON;
+		m->t_submit = ktime_get_ns();
+		m->copy.t_done = m->t_submit;
+		kvl_move_copy_done(&m->copy);
+		return false;
+	}
 	if (!to_memory(m)) {
 		start = ktime_get_ns();
 		m->copy.csum = kvl_pool_crc(pool,
 					    folio_address(src_slot(m)->folio),
 					    pool->block_size);
 	}
+	/* Its users are out, and somebody may be waiting for the lock. */
+	if (m->proto == KVL_PROTO_STOP && !to_memory(m))
+		m->copy.prio = KVL_IO_URGENT;
 	m->t_submit = ktime_get_ns();
 	if (start)
 		kvl_count_ns(pool, tier, KVL_NS_COPY, m->t_submit - start);

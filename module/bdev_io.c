@@ -193,6 +193,14 @@ static void enqueue(struct kvl_bdev *d, struct kvl_copy *copy)
 		queue_work(d->pool->io_wq, &d->more);
 }
 
+/* Without queues to poll the block layer would fail the request. */
+static bool can_poll(struct kvl_bdev *d)
+{
+	struct request_queue *q = bdev_get_queue(d->bdev);
+
+	return q->limits.features & BLK_FEAT_POLL;
+}
+
 /*
  * Reads that a task waits for pass all others. Writes cannot starve by that:
  * without them there is soon no slot to read into.
@@ -205,7 +213,7 @@ void kvl_bdev_submit(struct kvl_copy *copy)
 	copy->alone = false;
 	if ((READ_ONCE(d->nr_queued) && !urgent) || !take_credit(d))
 		enqueue(d, copy);
-	else if (copy->poll)
+	else if (copy->poll && !current->plug && can_poll(d))
 		start_and_poll(d, copy);
 	else
 		start(d, copy);
@@ -250,6 +258,9 @@ void kvl_bdev_expedite(struct kvl_member *m, u64 addr)
 			found = copy->src == addr || copy->dst == addr;
 			if (!found)
 				continue;
+			/* Who was there first stays first. */
+			if (copy->prio == KVL_IO_URGENT)
+				break;
 			copy->prio = KVL_IO_URGENT;
 			list_move_tail(&copy->wait, &d->queue[KVL_IO_URGENT]);
 			break;

@@ -130,7 +130,7 @@ void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
 {
 	kvl_count(m->copy.pool, why);
 	/* The place of a shadow that is still one stays the block's. */
-	if (m->copy.dst != m->b->shadow)
+	if (!m->borrowed)
 		kvl_slot_free(m->copy.pool, m->copy.dst);
 	end(m, -EBUSY, ended);
 	kvl_block_unlock(m->b);
@@ -185,11 +185,11 @@ void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
 	int err = m->copy.error;
 
 	kvl_count(pool, KVL_C_ABORTED);
-	if (store)
+	if (store && err != -EHWPOISON)
 		write_failed(m, err);
 	else
 		kvl_slot_free(pool, m->copy.dst);
-	if (!from_memory(m))
+	if (!from_memory(m) && err != -EHWPOISON)
 		mark_error(m, err);
 	else if (to_memory(m))
 		kvl_memerr_block(m->r, m->index, m->b);
@@ -213,6 +213,12 @@ int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
 	struct kvl_pool *pool = m->copy.pool;
 	struct folio *folio = kvl_addr_folio(pool, m->copy.dst);
 
+	/* The memory it was read into has failed: again, into another. */
+	if (READ_ONCE(kvl_mem_slot(pool, m->copy.dst)->bad)) {
+		m->copy.error = -EHWPOISON;
+		kvl_move_abort(m, ended);
+		return -EAGAIN;
+	}
 	if (!m->copy.error) {
 		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
 		/* Lost writes are to be seen as such, not as a wrong sum. */

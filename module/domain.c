@@ -446,15 +446,18 @@ u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)
 static bool has_token(struct kvl_domain *d, u64 now)
 {
 	u64 rate = READ_ONCE(d->willneed_rate), gain;
+	s64 full = max(rate / 10, 1ULL);
 
 	if (!rate)
 		return true;
-	gain = mul_u64_u64_div_u64(min(now - d->willneed_at, NSEC_PER_SEC),
-				   rate, NSEC_PER_SEC);
-	if (gain) {
+	if (now - d->willneed_at >= NSEC_PER_SEC)
+		d->willneed_at = now - NSEC_PER_SEC;
+	gain = mul_u64_u64_div_u64(now - d->willneed_at, rate, NSEC_PER_SEC);
+	d->willneed_left += gain;
+	d->willneed_at += mul_u64_u64_div_u64(gain, NSEC_PER_SEC, rate);
+	if (d->willneed_left >= full) {
+		d->willneed_left = full;
 		d->willneed_at = now;
-		d->willneed_left = min(d->willneed_left + (s64)gain,
-				       (s64)max(rate / 10, 1ULL));
 	}
 	return d->willneed_left > 0;
 }

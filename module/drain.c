@@ -28,13 +28,13 @@ static bool is_memory(struct kvl_member *m)
 	return m->ops->caps & KVL_CAP_CPU;
 }
 
-/* Slots in use; of a node, all that it has not given back. */
+/* Slots in use; of a node, all that it has not given back, but for bad ones. */
 u64 kvl_drain_remaining(struct kvl_member *m)
 {
 	u64 n;
 
 	spin_lock(&m->lock);
-	n = m->got;
+	n = m->got - m->nbad;
 	if (!is_memory(m))
 		n -= m->nfree + m->nlost;
 	spin_unlock(&m->lock);

@@ -143,6 +143,9 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	if (vmf->pgoff >= size)
 		return VM_FAULT_SIGBUS;
 	/* It has just failed, and its block is about to be told. */
+	if (READ_ONCE(kvl_mem_slot(pool, kvl_block_home(b))->bad) &&
+	    b->shadow && !test_bit(KVL_B_DIRTY, &b->flags))
+		return VM_FAULT_NOPAGE;
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
 	kvl_heat_touch(r, index, b);

@@ -253,6 +253,16 @@ static int private_slot(struct kvl_region *r, u64 *addr)
 	return err;
 }
 
+/* All that the file has of a block, or more. */
+static bool is_whole(struct kvl_region *r, u64 index, u32 off, size_t n)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 start = index << pool->block_shift;
+
+	return !off && (n == pool->block_size ||
+			start + n >= i_size_read(&r->inode));
+}
+
 /*
  * Publishes a filled private slot in place of what the block held, unless
  * the block has come to memory meanwhile: then -EAGAIN.
@@ -270,7 +280,8 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return err;
 	home = kvl_block_home(b);
 	if (kvl_addr_is_memory(home) ||
-	    ((home || kvl_block_lost(b)) && len != pool->block_size)) {
+	    (home && len != pool->block_size) ||
+	    (kvl_block_lost(b) && !is_whole(r, index, off, len))) {
 		err = -EAGAIN;
 		goto unlock;
 	}
@@ -371,7 +382,7 @@ static ssize_t write_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 	if (kvl_addr_is_memory(home))
 		return write_resident(r, index, b, off, n, from);
 	/* What is lost can only be replaced as a whole. */
-	if (kvl_block_lost(b) && n != pool->block_size) {
+	if (kvl_block_lost(b) && !is_whole(r, index, off, n)) {
 		kvl_block_unlock(b);
 		return -EIO;
 	}

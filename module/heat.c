@@ -52,5 +52,8 @@ void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
 
 void kvl_heat_cold(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
+	/* The next touch counts. */
+	if (!(READ_ONCE(b->loc) & KVLIFT_LOC_ERROR))
+		WRITE_ONCE(b->touched, (u32)jiffies - TOUCH_INTERVAL);
 	reorder(r, index, b, false);
 }

@@ -253,8 +253,7 @@ static int decode(struct notifier_block *nb, unsigned long unused, void *data)
 {
 	struct mce *m = data;
 
-	if (m && m->status & (MCI_STATUS_UC | MCI_STATUS_DEFERRED) &&
-	    mce_usable_address(m))
+	if (m && !mce_is_correctable(m) && mce_usable_address(m))
 		kvl_memerr_report((m->addr & MCI_ADDR_PHYSADDR) >> PAGE_SHIFT);
 	return NOTIFY_DONE;
 }

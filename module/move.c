@@ -98,6 +98,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->req = NULL;
 	m->store = false;
 	m->moving = false;
+	m->borrowed = dst == b->shadow;
 	atomic_set(&m->by, BY_WORKER);
 	return m;
 }
@@ -135,8 +136,9 @@ static enum kvl_proto choose(struct kvl_move *m)
 /* Takes the destination away from the block, of which it was the shadow. */
 static void take_shadow(struct kvl_move *m)
 {
-	if (m->copy.dst != m->b->shadow)
+	if (!m->borrowed)
 		return;
+	m->borrowed = false;
 	atomic64_dec(&kvl_addr_member(m->copy.pool, m->copy.dst)->nshadow);
 	set_bit(KVL_B_DIRTY, &m->b->flags);
 	kvl_change_shadow(m->r, m->index, m->b, 0);
@@ -181,18 +183,22 @@ static bool prepare(struct kvl_move **m, struct list_head *ended)
 	set_bit(KVL_B_MOVING, &e->b->flags);
 	if (leaves(e))
 		kvl_move_leaving(e, 1);
-	if (e->proto == KVL_PROTO_STOP)
+	if (e->proto != KVL_PROTO_DROP)
 		take_shadow(e);
 	kvl_block_unlock(e->b);
 	return mapped && (e->proto == KVL_PROTO_SAMPLE ||
 			  e->proto == KVL_PROTO_DROP);
 }
 
-/* The block's lock, if it is still the same; else the move has ended. */
+/*
+ * The block's lock, if it is still the same and has its shadow, if that is
+ * wanted; else the move has ended.
+ */
 static bool lock_again(struct kvl_move *m, struct list_head *ended)
 {
 	kvl_block_lock(m->b);
-	if (!((m->b->loc ^ m->loc) & KVL_LOC_PLACE))
+	if (!((m->b->loc ^ m->loc) & KVL_LOC_PLACE) &&
+	    (!m->borrowed || m->copy.dst == m->b->shadow))
 		return true;
 	kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
 	return false;
@@ -595,7 +601,9 @@ static bool add_neighbour(struct kvl_batch *batch, struct kvl_region *r,
 	    index >= kvl_region_nr_blocks(r) ||
 	    !kvl_policy_promote(batch->pool, kvl_addr_tier(home)) ||
 	    !kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM) ||
-	    kvl_tier_alloc(dram, numa_node_id(), &dst)) {
+	    (kvl_domain_limited(r->domain, dram->id) ?
+		     kvl_domain_alloc(dram, r, numa_node_id(), false, &dst) :
+		     kvl_tier_alloc(dram, numa_node_id(), &dst))) {
 		kvl_block_unlock(b);
 		return false;
 	}

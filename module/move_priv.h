@@ -35,6 +35,8 @@ enum { BY_TASK, BY_BATCH, ARRIVED, BY_WORKER };
  * @req:	is told of the end, or NULL
  * @store:	the home stays where it is, the copy becomes the shadow
  * @moving:	KVL_B_MOVING was set for it
+ * @borrowed:	the destination is the block's shadow and still belongs to it,
+ *		which may lose it while its lock is free
  * @t_start:	when its batch was started, ns
  * @t_submit:	when its copy was, 0 for none
  */
@@ -54,6 +56,7 @@ struct kvl_move {
 	struct kvl_request *req;
 	bool store;
 	bool moving;
+	bool borrowed;
 	u64 t_start;
 	u64 t_submit;
 };

@@ -2,7 +2,11 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 
+#include "move.h"
 #include "pace.h"
+
+/* More of one pass than this counts as waiting. */
+#define MAX_PASS_NS	(100 * NSEC_PER_MSEC)
 
 static bool urgent(struct kvl_tier *t)
 {
@@ -35,7 +39,18 @@ void kvl_pace_done(struct kvl_tier *t, u64 start)
 		kvl_count_ns(t->pool, t->id, KVL_NS_URGENT, now - start);
 		return;
 	}
-	rest = kvl_pace_rest(t->pool, now - start);
+	/* What a pass waited for a device costs no processor. */
+	rest = kvl_pace_rest(t->pool, min(now - start, MAX_PASS_NS));
 	kvl_count_ns(t->pool, t->id, KVL_NS_REST, rest);
 	t->paced_until = max(t->paced_until, now) + rest;
+}
+
+void kvl_pace_forgive(struct kvl_pool *pool)
+{
+	unsigned int id;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
+		WRITE_ONCE(pool->tiers[id].paced_until, 0);
+		kvl_reclaim_kick(&pool->tiers[id]);
+	}
 }

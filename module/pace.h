@@ -18,4 +18,7 @@ unsigned long kvl_pace_due(struct kvl_tier *t);
 /* After a pass that has begun at @start (ktime, ns). */
 void kvl_pace_done(struct kvl_tier *t, u64 start);
 
+/* The limit has changed: what is owed to the old one is forgotten. */
+void kvl_pace_forgive(struct kvl_pool *pool);
+
 #endif /* KVL_PACE_H */

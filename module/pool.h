@@ -47,6 +47,7 @@ struct kvl_policy;
  * @memerr:	in the list of pools that are told of memory errors
  * @drain:	empties members that are to be drained
  * @wq:		reclaim, prefetch and acquisition
+ * @share_wq:	reclaim of a tier of several nodes, node by node
  * @done:	copies that have arrived, for @io_wq
  * @store_list:	regions with complete blocks to be stored
  * @store_credit: bytes that @store may write now
@@ -93,6 +94,7 @@ struct kvl_pool {
 
 	struct workqueue_struct *wq;
 	struct workqueue_struct *io_wq;
+	struct workqueue_struct *share_wq;
 	mempool_t *move_mempool;
 	struct kvl_done __percpu *done;
 	struct crypto_shash *crc;
@@ -100,6 +102,7 @@ struct kvl_pool {
 	spinlock_t prefetch_lock;	/* the list and its length */
 	struct list_head prefetch_list[KVLIFT_PRIO_LOW + 1];
 	unsigned int prefetch_queued;
+	unsigned int prefetch_nr[KVLIFT_PRIO_LOW + 1];
 	bool prefetch_new;		/* somebody has come since the last look */
 	bool prefetch_waits;
 	atomic64_t prefetch_blocks[KVLIFT_PRIO_LOW + 1];

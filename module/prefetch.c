@@ -42,8 +42,12 @@ bool kvl_prefetch_in_time(struct kvl_pool *pool, const struct kvl_request *p)
 
 	if (!p->deadline)
 		return true;
-	for (i = 0; i <= p->prio; i++)
+	for (i = 0; i < p->prio; i++)
 		blocks += atomic64_read(&pool->prefetch_blocks[i]);
+	/* Those of its own priority take turns with it. */
+	blocks += min(atomic64_read(&pool->prefetch_blocks[i]),
+		      (s64)READ_ONCE(pool->prefetch_nr[i]) *
+			      (s64)round_up(p->missing, QUANTUM));
 	left = p->deadline > p->submitted ? p->deadline - p->submitted : 0;
 	/* That says nothing about the rate. */
 	if (!left)
@@ -66,6 +70,7 @@ static void insert(struct kvl_pool *pool, struct kvl_request *p)
 {
 	list_add_tail(&p->list, &pool->prefetch_list[p->prio]);
 	pool->prefetch_queued += !p->q;
+	WRITE_ONCE(pool->prefetch_nr[p->prio], pool->prefetch_nr[p->prio] + 1);
 	atomic64_add(p->missing, &pool->prefetch_blocks[p->prio]);
 }
 
@@ -78,16 +83,24 @@ static bool ready(struct kvl_request *p, unsigned int seq)
 	return p->lacks == KVL_LACKS_SLOT && p->seq != seq;
 }
 
-/* The one whose turn it is, or NULL. */
-static struct kvl_request *first(struct kvl_pool *pool, unsigned int seq)
+/*
+ * The one whose turn it is, or NULL. @short_of says whether one of those
+ * before it, or of all, is passed over for want of a slot.
+ */
+static struct kvl_request *first(struct kvl_pool *pool, unsigned int seq,
+				 bool *short_of)
 {
 	struct kvl_request *p;
 	unsigned int i;
 
+	*short_of = false;
 	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
-		list_for_each_entry(p, &pool->prefetch_list[i], list)
+		list_for_each_entry(p, &pool->prefetch_list[i], list) {
 			if (ready(p, seq))
 				return p;
+			/* A hint waits for nothing. */
+			*short_of |= p->q && p->lacks == KVL_LACKS_SLOT;
+		}
 	return NULL;
 }
 
@@ -113,6 +126,7 @@ static void take_off(struct kvl_pool *pool, struct kvl_request *p)
 {
 	list_del_init(&p->list);
 	pool->prefetch_queued -= !p->q;
+	WRITE_ONCE(pool->prefetch_nr[p->prio], pool->prefetch_nr[p->prio] - 1);
 	atomic64_sub(p->missing, &pool->prefetch_blocks[p->prio]);
 }
 
@@ -164,18 +178,23 @@ int kvl_prefetch_queue(struct kvl_region *r, u64 first, u64 last, u64 *done)
 	return 0;
 }
 
-/* NULL: nothing is waiting (@left says so), or nothing that could go on. */
+/*
+ * NULL: nothing is waiting (@left says so), or nothing that could go on, which
+ * @short_of says is for want of slots.
+ */
 static struct kvl_request *dequeue(struct kvl_pool *pool, unsigned int seq,
-				   bool *left)
+				   bool *left, bool *short_of)
 {
 	struct kvl_request *p;
 	unsigned int i;
 
 	spin_lock(&pool->prefetch_lock);
 	pool->prefetch_new = false;
-	p = first(pool, seq);
-	if (p)
+	p = first(pool, seq, short_of);
+	if (p) {
+		p->modest = *short_of;
 		take_off(pool, p);
+	}
 	*left = false;
 	for (i = 0; i < ARRAY_SIZE(pool->prefetch_list); i++)
 		*left |= !list_empty(&pool->prefetch_list[i]);
@@ -229,6 +248,9 @@ static int place(struct kvl_request *p, u64 home, u64 *dst)
 				       !alloc_memory(dram, p, dst) ?
 			       0 :
 			       -ENOENT;
+	/* The last slots are for who is more urgent and lacks one. */
+	if (p->modest && atomic64_read(&dram->nfree) <= (s64)dram->low / 2)
+		return -EAGAIN;
 	return kvl_policy_place_near(pool, p->r, p->node, dst) ? -EAGAIN : 0;
 }
 
@@ -296,6 +318,9 @@ static int stopped(struct kvl_request *p)
 		return -ECANCELED;
 	if (p->deadline && ktime_get_ns() > p->deadline)
 		return -ETIME;
+	/* Nobody can have meant a file that is gone. */
+	if (!p->q && !READ_ONCE(p->r->inode.i_nlink))
+		return -ECANCELED;
 	return 0;
 }
 
@@ -304,14 +329,14 @@ static bool urgent(struct kvl_pool *pool, struct kvl_request *p)
 {
 	unsigned int seq = kvl_pool_slot_seq(pool);
 	struct kvl_request *e;
-	bool way;
+	bool way, short_of;
 
 	/* Looked at when it came, and by the turn of this one. */
 	if (!READ_ONCE(pool->prefetch_new))
 		return false;
 	spin_lock(&pool->prefetch_lock);
 	pool->prefetch_new = false;
-	e = first(pool, seq);
+	e = first(pool, seq, &short_of);
 	way = e && e->prio < p->prio;
 	spin_unlock(&pool->prefetch_lock);
 	return way;
@@ -338,6 +363,16 @@ static bool lacks_slot(struct kvl_request *p, unsigned int seq)
 	return true;
 }
 
+/* False: hints that have to wait must not fill the queue for all. */
+static bool lacks_share(struct kvl_pool *pool, struct kvl_request *p,
+			unsigned int seq)
+{
+	if (!p->q && READ_ONCE(pool->prefetch_queued) >= MAX_QUEUED / 2)
+		return false;
+	lacks(p, KVL_LACKS_SHARE, seq);
+	return true;
+}
+
 /* A turn of a request. True when it has ended. */
 static bool run(struct kvl_pool *pool, struct kvl_request *p)
 {
@@ -348,6 +383,9 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 	bool over = true;
 	int err;
 
+	/* While others had their turns it could not try. */
+	if (p->lacks == KVL_LACKS_SLOT && time_after(jiffies, p->again))
+		p->since += jiffies - p->again;
 	p->lacks = KVL_LACKS_NOTHING;
 	kvl_batch_init(&batch, pool);
 	while (!(err = stopped(p)) && (b = next_block(p, &i))) {
@@ -365,8 +403,11 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
 		if (!kvl_domain_may_prefetch(p->r->domain)) {
-			lacks(p, KVL_LACKS_SHARE, seq);
-			over = false;
+			over = !lacks_share(pool, p, seq);
+			if (over) {
+				kvl_count(pool, KVL_C_PREFETCH_DROPPED);
+				err = -EAGAIN;
+			}
 			break;
 		}
 		if (bring(&batch, p, i, b) != -EAGAIN) {
@@ -414,10 +455,12 @@ static void end(struct kvl_request *p)
 }
 
 /* Until a slot is free, somebody new has come, or it is time to look again. */
-static void wait_for_more(struct kvl_pool *pool, unsigned int seq)
+static void wait_for_more(struct kvl_pool *pool, unsigned int seq,
+			  bool short_of)
 {
 	/* Who has asked on a queue waits as a task does. */
-	atomic_inc(&pool->slot_waiters);
+	if (short_of)
+		atomic_inc(&pool->slot_waiters);
 	WRITE_ONCE(pool->prefetch_waits, true);
 	wait_event_timeout(pool->slot_wait,
 			   kvl_pool_slot_seq(pool) != seq ||
@@ -425,23 +468,24 @@ static void wait_for_more(struct kvl_pool *pool, unsigned int seq)
 				   READ_ONCE(pool->stopping),
 			   KVL_RECLAIM_RETRY);
 	WRITE_ONCE(pool->prefetch_waits, false);
-	atomic_dec(&pool->slot_waiters);
+	if (short_of)
+		atomic_dec(&pool->slot_waiters);
 }
 
 void kvl_prefetch_work(struct work_struct *work)
 {
 	struct kvl_pool *pool = container_of(work, struct kvl_pool, prefetch);
 	struct kvl_request *p;
+	bool left, short_of;
 	unsigned int seq;
-	bool left;
 
 	while (!READ_ONCE(pool->stopping)) {
 		seq = kvl_pool_slot_seq(pool);
-		p = dequeue(pool, seq, &left);
+		p = dequeue(pool, seq, &left, &short_of);
 		if (p && run(pool, p))
 			end(p);
 		else if (!p && left)
-			wait_for_more(pool, seq);
+			wait_for_more(pool, seq, short_of);
 		else if (!p)
 			break;
 		cond_resched();

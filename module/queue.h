@@ -49,6 +49,7 @@ enum kvl_lack {
  * @lacks:	and this and those below belong to the worker: passed over
  * @seq:	until a slot has become free since
  * @again:	or until then (jiffies)
+ * @modest:	it leaves the last slots to another
  * @since:	when it first found no slot (jiffies), 0: it has since
  * @lease_ms:	0: no lease
  * @deadline:	ktime in ns, 0 for none
@@ -78,6 +79,7 @@ struct kvl_request {
 	unsigned int prio;
 	u64 missing;
 	enum kvl_lack lacks;
+	bool modest;
 	unsigned int seq;
 	unsigned long again;
 	unsigned long since;

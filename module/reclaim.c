@@ -127,7 +127,7 @@ static unsigned int spread(struct kvl_tier *t, struct kvl_victim *v,
 		if (!here && cpu == raw_smp_processor_id())
 			here = m;
 		else
-			queue_work_on(cpu, t->pool->wq, &m->share->work);
+			queue_work_on(cpu, t->pool->share_wq, &m->share->work);
 	}
 	if (here)
 		share_work(&here->share->work);

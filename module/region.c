@@ -603,8 +603,13 @@ int kvl_region_grow(struct kvl_region *r, loff_t size)
 {
 	loff_t old = i_size_read(&r->inode);
 	u32 unit = kvl_region_pool(r)->block_size;
+	struct kvl_block *b;
 
 	if (size <= old)
+		return 0;
+	/* Of a block that is lost nothing is left to be cleared. */
+	b = kvl_region_find(r, old >> kvl_region_pool(r)->block_shift);
+	if (b && kvl_block_lost(b))
 		return 0;
 	/* Early 6.12 kernels map a PMD across the end of a file. */
 	if (unit != PMD_SIZE)
@@ -658,7 +663,8 @@ int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to)
 	 * reserved there stays reserved.
 	 */
 	if (to >= i_size_read(&r->inode) &&
-	    !(b && READ_ONCE(b->loc) & KVLIFT_LOC_RESERVED))
+	    (!b || kvl_block_lost(b) ||
+	     !(READ_ONCE(b->loc) & KVLIFT_LOC_RESERVED)))
 		end = DIV_ROUND_UP_ULL(to, pool->block_size);
 	if (end < first) /* inside one block */
 		return kvl_region_zero(r, from, to);

@@ -4,6 +4,7 @@
 
 #include "mount.h"
 #include "msg.h"
+#include "pace.h"
 #include "place.h"
 #include "store.h"
 
@@ -113,8 +114,10 @@ static void set_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
 		WRITE_ONCE(pool->opts.poll, ctx->o.poll);
 	if (ctx->has_interleave)
 		WRITE_ONCE(pool->opts.interleave, ctx->o.interleave);
-	if (ctx->has_cpu)
+	if (ctx->has_cpu) {
 		WRITE_ONCE(pool->opts.cpu, ctx->o.cpu);
+		kvl_pace_forgive(pool);
+	}
 }
 
 int kvl_remount(struct fs_context *fc)

@@ -81,9 +81,12 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 				      WQ_UNBOUND | WQ_HIGHPRI |
 					      WQ_MEM_RECLAIM | WQ_SYSFS,
 				      0, id);
+	/* What the tiers' workers wait for: not frozen before they are done. */
+	pool->share_wq = alloc_workqueue("kvlift-share-%d",
+					 WQ_UNBOUND | WQ_SYSFS, 0, id);
 	pool->done = kvl_move_done_create(pool);
 	if (!pool->counters || !pool->move_mempool || !pool->done || !pool->wq ||
-	    !pool->io_wq)
+	    !pool->io_wq || !pool->share_wq)
 		return -ENOMEM;
 	return 0;
 }
@@ -105,6 +108,8 @@ static void pool_destroy(struct kvl_pool *pool)
 		destroy_workqueue(pool->io_wq);
 	if (pool->wq)
 		destroy_workqueue(pool->wq);
+	if (pool->share_wq)
+		destroy_workqueue(pool->share_wq);
 	mempool_destroy(pool->move_mempool);
 	free_percpu(pool->done);
 	if (pool->root_domain)

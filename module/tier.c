@@ -87,7 +87,8 @@ u64 kvl_tier_surplus(struct kvl_tier *t)
 	for (i = 0; i < t->nr_members; i++) {
 		struct kvl_member *m = t->members[i];
 
-		u64 got = READ_ONCE(m->got), target = kvl_member_target(m);
+		u64 got = READ_ONCE(m->got) - READ_ONCE(m->nbad);
+		u64 target = kvl_member_target(m);
 
 		/* What is drained leaves by another way. */
 		if (got > target && !READ_ONCE(m->draining))

@@ -128,6 +128,7 @@ struct kvl_tier_ops {
  * @nfree:	free ones
  * @ntrim:	of these, being discarded: not to be had just now
  * @nlost:	slots out of use: pinned by somebody else, or failed
+ * @nbad:	of these, those whose memory has failed: they never come back
  * @nshadow:	slots that hold a shadow
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
@@ -160,6 +161,7 @@ struct kvl_member {
 	u64 nfree;
 	u64 ntrim;
 	u64 nlost;
+	u64 nbad;
 	atomic64_t nshadow;
 	bool filling;
 	bool dead;

@@ -115,6 +115,7 @@ static void take_out(struct kvl_mem *mem, struct kvl_slot *s)
 	folio_ref_unfreeze(s->folio, 1 + s->pins);
 	list_move(&s->lru, &mem->bad);
 	mem->m.nlost++;
+	WRITE_ONCE(mem->m.nbad, mem->m.nbad + 1);
 	kvl_count(mem->pool, KVL_C_MEM_ERRORS);
 }
 
@@ -136,7 +137,7 @@ static void mem_free(struct kvl_member *m, u32 id)
 	list_add(&s->lru, &mem->free);
 	s->free = true;
 	m->nfree++;
-	surplus = m->got > kvl_member_target(m);
+	surplus = m->got - m->nbad > kvl_member_target(m);
 	spin_unlock(&m->lock);
 	atomic64_inc(&m->tier->nfree);
 	if (surplus)
@@ -190,7 +191,7 @@ void kvl_mem_recheck(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_mem *mem = to_mem(kvl_addr_member(pool, addr));
 
-	if (READ_ONCE(mem->m.nlost))
+	if (READ_ONCE(mem->m.nlost) > READ_ONCE(mem->m.nbad))
 		mod_delayed_work(pool->wq, &mem->recheck, 0);
 }
 
