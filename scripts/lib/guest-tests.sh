@@ -28,7 +28,7 @@ header() {
 # file" for each test to run, those that share a boot together.
 guest_tests_plan() {
 	local f k limit
-	LONG=$4
+	LONG=$4 ONLY_KERNEL=$3
 	PLAN=$(mktemp)
 	trap 'rm -f "$PLAN"' EXIT
 	for f in "$TOP"/tests/{guest,stress,fuzz}/[0-9][0-9]-*.sh; do
@@ -68,7 +68,7 @@ kernel_at_hand() {
 	case $1 in
 	kcsan)
 		[ -e "$CACHE/kernels/kcsan/release" ] && return
-		[ "$kernels" = kcsan ] || { echo "no kcsan kernel built, and not in passing: scripts/test --kernel kcsan"; return 1; }
+		[ "$ONLY_KERNEL" = kcsan ] || { echo "no kcsan kernel built, and not in passing: scripts/test --kernel kcsan"; return 1; }
 		log "building the kcsan kernel (10 to 25 minutes, once)"
 		"$LIB/debug-kernel.sh" build kcsan >"$LOGS/kcsan-kernel.log" 2>&1 || { echo "building it failed, see kcsan-kernel.log"; return 1; } ;;
 	debug)

@@ -7,9 +7,10 @@
  * meanwhile: what is read there is zero or what belongs to that very offset.
  * Files come and go beside them.
  *
- *	chaos DIR [-t SECONDS] [-s SEED] [-n BLOCKS] [-r A:B] [-d DEV] [-p] [-e]
- *	      [-x]
+ *	chaos DIR [-t SECONDS] [-s SEED] [-n BLOCKS] [-r A:B] [-d DEV] [-m MOVES]
+ *	      [-p] [-e] [-x]
  *
+ * -m: goes on until so many blocks have moved, for 8 times as long at most.
  * -r remounts in turn with the options A and B. -d: a device that may be
  * overwritten, for O_DIRECT and fixed buffers. -p asks all shrinkers for what
  * they have. -e: faults are being injected, errors are no failures. -x: lost
@@ -29,7 +30,7 @@
 #define SECTOR	512
 
 static size_t bs, nblocks = 16;
-static uint64_t seed = 1;
+static uint64_t seed = 1, want;
 static unsigned int seconds = 10;
 static bool expect_loss, press, faulty;
 static int dev = -1;
@@ -633,7 +634,7 @@ int main(int argc, char **argv)
 	pid_t other;
 	int opt, status;
 
-	while ((opt = getopt(argc, argv, "t:s:n:r:d:pex")) != -1) {
+	while ((opt = getopt(argc, argv, "t:s:n:r:d:m:pex")) != -1) {
 		switch (opt) {
 		case 't':
 			seconds = (unsigned int)strtoul(optarg, NULL, 0);
@@ -651,6 +652,9 @@ int main(int argc, char **argv)
 		case 'd':
 			dev = MUST(open(optarg, O_RDWR | O_DIRECT));
 			break;
+		case 'm':
+			want = strtoull(optarg, NULL, 0);
+			break;
 		case 'p':
 			press = true;
 			break;
@@ -661,11 +665,11 @@ int main(int argc, char **argv)
 			expect_loss = true;
 			break;
 		default:
-			kvt_die("usage: chaos DIR [-tsnrdpex] (see the source)");
+			kvt_die("usage: chaos DIR [-tsnrdmpex] (see the source)");
 		}
 	}
 	if (!argv[optind])
-		kvt_die("usage: chaos DIR [-tsnrdpex] (see the source)");
+		kvt_die("usage: chaos DIR [-tsnrdmpex] (see the source)");
 	snprintf(dir, sizeof(dir), "%s", argv[optind]);
 	MUST(chdir(dir));
 	fda = MUST(open("a", O_CREAT | O_TRUNC | O_RDWR, 0600));
@@ -692,6 +696,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		pthread_create(&t[i], NULL, threads[i], (void *)i);
 	kvt_msleep(seconds * 1000);
+	for (unsigned int i = 0; i < seconds * 7; i++) {
+		if ((uint64_t)(moved() - before) >= want)
+			break;
+		kvt_msleep(1000);
+	}
 	__atomic_store_n(&sh->stop, true, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		pthread_join(t[i], NULL);
