@@ -169,8 +169,10 @@ static void write_failed(struct kvl_move *m, int err)
 	}
 	/* Those that were in flight together count once. */
 	if (kvl_member_usable(d)) {
-		u64 rest = WRITE_REST << min(d->write_errors++, 3);
+		u64 rest = WRITE_REST << min(READ_ONCE(d->write_errors), 3u);
 
+		/* Workers may lose a count to each other. */
+		WRITE_ONCE(d->write_errors, READ_ONCE(d->write_errors) + 1);
 		WRITE_ONCE(d->rest_until, get_jiffies_64() + rest);
 	}
 	kvl_slot_free(pool, m->copy.dst);
@@ -276,9 +278,11 @@ void kvl_move_end_store(struct kvl_move *m, struct list_head *ended)
 void kvl_move_written(struct kvl_move *m)
 {
 	struct kvl_pool *pool = m->copy.pool;
+	struct kvl_member *d = kvl_addr_member(pool, m->copy.dst);
 
 	kvl_count_add(pool, KVL_C_WRITE_BYTES, pool->block_size);
-	kvl_addr_member(pool, m->copy.dst)->write_errors = 0;
+	if (READ_ONCE(d->write_errors))
+		WRITE_ONCE(d->write_errors, 0);
 }
 
 /* A copy for which the source was frozen has arrived. */

@@ -350,7 +350,7 @@ static void kvl_vm_close(struct vm_area_struct *vma)
 	struct inode *inode = file_inode(vma->vm_file);
 
 	if ((vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
-		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+		kvl_inode_modified(inode);
 }
 
 /*

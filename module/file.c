@@ -621,7 +621,7 @@ static int kvl_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 	struct inode *inode = file_inode(file);
 
 	if (S_ISREG(inode->i_mode) && mapping_writably_mapped(inode->i_mapping))
-		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+		kvl_inode_modified(inode);
 	return 0;
 }
 

@@ -168,7 +168,7 @@ static int add(struct mnt_idmap *idmap, struct inode *dir,
 
 	if (!inode) {
 		kfree(link);
-		return -ENOSPC;
+		return -ENOMEM;
 	}
 	if (link) {
 		inode->i_link = link;
@@ -219,7 +219,7 @@ static int kvl_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
 	int err;
 
 	if (!inode)
-		return finish_open_simple(file, -ENOSPC);
+		return finish_open_simple(file, -ENOMEM);
 	err = kvl_xattr_init_security(inode, dir, NULL);
 	if (err) {
 		iput(inode);

@@ -15,6 +15,16 @@ void kvl_inode_evict(struct inode *inode);
 struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
 			    struct inode *dir, umode_t mode, dev_t dev);
 
+/* New mtime and ctime, without i_rwsem. */
+static inline void kvl_inode_modified(struct inode *inode)
+{
+	/*
+	 * Who looks meanwhile may see seconds and nanoseconds of two moments,
+	 * as with file_update_time() from a page fault.
+	 */
+	data_race(inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode)));
+}
+
 /* file.c */
 extern const struct file_operations kvl_file_fops;
 extern const struct file_operations kvl_dir_fops;

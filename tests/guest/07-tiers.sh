@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Data four times as large as the memory lives in all three tiers; clean blocks go down without I/O.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest debug kcsan
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
@@ -11,7 +11,9 @@ load
 
 tier_of() { kvtctl tiers "$1" | awk -v t="$2" '{ for (i = 1; i < NF; i++) if ($i == t) print $(i + 1) }'; }
 
-for b in 64K 2M; do
+sizes="64K 2M"
+! short || sizes=64K
+for b in $sizes; do
 	case $b in
 	64K) d=2 c=4 n=64 data=24 ;;
 	2M) d=16 c=16 n=256 data=128 ;;

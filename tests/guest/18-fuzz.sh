@@ -3,6 +3,8 @@
 # Random ioctls and random mount options neither crash nor leave anything behind.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
+# time: 120
+# long: 900
 . "$(dirname "$0")/lib.sh"
 
 need_nvme

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Requests with deadline, priority and completion; leases that keep blocks in place.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest debug kcsan
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
