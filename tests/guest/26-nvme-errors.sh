@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Bad sectors, time-outs and slow devices among two: an error costs the blocks it is in; who waits goes first, and may poll.
 # guest: --devices none --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nvme.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A device with checksums of its own never sees a page change while it is written; what cannot change is not stopped for it.
 # guest: --devices nvme --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
 
