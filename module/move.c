@@ -383,9 +383,12 @@ static void leave_to_worker(struct kvl_batch *batch)
 		if (m == batch->mine)
 			batch->m[i] = NULL;
 		if (!m || m == batch->mine ||
-		    atomic_read(&m->by) == BY_WORKER ||
-		    atomic_cmpxchg(&m->by, BY_BATCH, BY_WORKER) == ARRIVED)
+		    atomic_read(&m->by) == BY_WORKER)
 			continue;
+		if (atomic_cmpxchg(&m->by, BY_BATCH, BY_WORKER) == ARRIVED) {
+			smp_acquire__after_ctrl_dep();
+			continue;
+		}
 		batch->m[i] = NULL;
 		batch->moved++;
 	}

@@ -120,6 +120,22 @@ static void set_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
 	}
 }
 
+/* Slots that other watermarks keep free, more than those of now. */
+static s64 kept_free(struct kvl_pool *pool, u32 high)
+{
+	unsigned int id;
+	s64 n = 0;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++) {
+		struct kvl_tier *t = &pool->tiers[id];
+		u64 slots = READ_ONCE(t->slots);
+
+		n += kvl_tier_high(t, slots, high) -
+		     kvl_tier_high(t, slots, pool->opts.high);
+	}
+	return n;
+}
+
 int kvl_remount(struct fs_context *fc)
 {
 	struct kvl_pool *pool = kvl_sb_pool(fc->root->d_sb);
@@ -150,6 +166,7 @@ int kvl_remount(struct fs_context *fc)
 		err = c[i].m->ops->check_resize(c[i].m, fc, c[i].asked);
 		capacity += gain(&c[i]);
 	}
+	capacity -= kept_free(pool, high);
 	if (!err && capacity < atomic64_read(&pool->used))
 		err = kvl_msg(fc, -ENOSPC,
 			      "the pool holds %lld blocks, more than the %lld that would fit; delete files first",

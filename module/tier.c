@@ -276,19 +276,23 @@ void kvl_copy_expedite(struct kvl_pool *pool, u64 addr)
 		m->ops->expedite(m, addr);
 }
 
-/* Free slots that movement needs; too many would waste a small tier. */
+/* Too many would waste a small tier. */
+u64 kvl_tier_high(struct kvl_tier *t, u64 slots, u32 percent)
+{
+	u64 max = DIV_ROUND_UP_ULL(slots, 4);
+
+	if (!kvl_tier_below(t->pool, t->id))
+		return 0;
+	return clamp(slots * percent / 100, min(4, max), max);
+}
+
+/* Free slots that movement needs. */
 static void set_watermarks(struct kvl_tier *t, u64 slots)
 {
 	struct kvl_pool *pool = t->pool;
-	u64 max = DIV_ROUND_UP_ULL(slots, 4);
 
-	if (!kvl_tier_below(pool, t->id) || !slots) {
-		t->low = 0;
-		t->high = 0;
-		return;
-	}
-	t->high = clamp(slots * pool->opts.high / 100, min(4, max), max);
-	t->low = clamp(slots * pool->opts.low / 100, min(2, max), t->high);
+	t->high = kvl_tier_high(t, slots, pool->opts.high);
+	t->low = clamp(slots * pool->opts.low / 100, min(2, t->high), t->high);
 }
 
 void kvl_pool_resized(struct kvl_pool *pool)

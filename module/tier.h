@@ -298,6 +298,9 @@ const char *kvl_tier_name(unsigned int id);
 struct kvl_tier *kvl_tier_below(struct kvl_pool *pool, unsigned int id);
 u64 kvl_tier_surplus(struct kvl_tier *t);
 
+/* Slots of @slots that high=@percent keeps free; no part of the capacity. */
+u64 kvl_tier_high(struct kvl_tier *t, u64 slots, u32 percent);
+
 /*
  * One slot of a tier: of the member that is best for @node (place.h) and has
  * one; -1: for none in particular. -ENOSPC.

@@ -55,6 +55,11 @@ kvtctl check $MNT/a 1 $((6 << 20)) || fail "check after refusals"
 # Fewer slots than data, everywhere.
 kvtctl fill $MNT/b 2 $((20 << 20)) || fail "fill b"
 refused dram=1M,cxl=1M@$N,nvme=$KVLIFT_NVME:1M 'delete|more than|use|stored'
+# So do watermarks that keep more free than is.
+room=$(($(stat -f -c %f $MNT) - 4))
+mount -o remount,nvme=$KVLIFT_NVME:$((65536 - room * 64))K $MNT || fail "remount to what is used"
+refused high=50 'more than'
+mount -o remount,nvme=$KVLIFT_NVME:64M $MNT || fail "remount back"
 kvtctl check $MNT/b 2 $((20 << 20)) || fail "check b"
 kvtctl check $MNT/a 1 $((6 << 20)) || fail "check a"
 mount -o remount,ro $MNT || fail "remount ro"
