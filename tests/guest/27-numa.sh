@@ -156,9 +156,11 @@ umount_pool
 TR=/sys/kernel/tracing
 [ -d $TR/events ] || mount -t tracefs t $TR
 mkpool 64K - - - dram=16M@0,dram=16M@1,cxl=64M@2
-wq=/sys/devices/virtual/workqueue/kvlift-$(pool)
-[ -e "$wq/cpumask" ] || fail "no $wq"
-echo 1 >"$wq/affinity_strict" || fail "affinity_strict"
+for wq in kvlift-$(pool) kvlift-share-$(pool); do
+	wq=/sys/devices/virtual/workqueue/$wq
+	[ -e "$wq/cpumask" ] || fail "no $wq"
+	echo 1 >"$wq/affinity_strict" || fail "affinity_strict"
+done
 echo 1 >$TR/events/kvlift/kvlift_move/enable
 echo >$TR/trace
 for i in 1 2 3; do
