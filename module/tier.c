@@ -40,7 +40,10 @@ void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m)
 	m->tier = t;
 	m->cpu_node = NUMA_NO_NODE;
 	kvl_measure_init(m);
+	/* Those before it fill already: kvl_pool_resized() goes through them. */
+	spin_lock(&t->pool->resize_lock);
 	t->members[t->nr_members++] = m;
+	spin_unlock(&t->pool->resize_lock);
 }
 
 /* Ends what the members do in the background; they may look at each other. */
