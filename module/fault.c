@@ -136,14 +136,15 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct vm_area_struct *vma = vmf->vma;
-	struct folio *folio = kvl_region_folio(r, b);
+	struct kvl_slot *s = kvl_mem_slot(pool, kvl_block_home(b));
 	pgoff_t size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
+	struct folio *folio = s->folio;
 
 	/* Read under the lock: truncate writes the size first. */
 	if (vmf->pgoff >= size)
 		return VM_FAULT_SIGBUS;
 	/* It has just failed, and its block is about to be told. */
-	if (READ_ONCE(kvl_mem_slot(pool, kvl_block_home(b))->bad) &&
+	if (READ_ONCE(s->bad) &&
 	    b->shadow && !test_bit(KVL_B_DIRTY, &b->flags))
 		return VM_FAULT_NOPAGE;
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
