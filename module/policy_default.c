@@ -145,7 +145,7 @@ static void forget_plans(struct kvl_tier *t)
 static bool overcommitted(struct kvl_tier *t)
 {
 	struct kvl_domain *d;
-	u64 sum = t->high;
+	u64 sum = READ_ONCE(t->high);
 
 	list_for_each_entry(d, &t->pool->root_domain->children, sibling)
 		sum += d->tier[t->id].guarantee;
@@ -197,7 +197,7 @@ static bool promote(struct kvl_pool *pool, unsigned int from)
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
 
 	return from != KVLIFT_TIER_DRAM && dram->nr_members &&
-	       atomic64_read(&dram->nfree) > dram->low;
+	       atomic64_read(&dram->nfree) > READ_ONCE(dram->low);
 }
 
 const struct kvl_policy kvl_policy_default = {

@@ -225,7 +225,7 @@ static int alloc_memory(struct kvl_tier *t, struct kvl_request *p, u64 *dst)
 	struct kvl_region *r = p->r;
 	int err = -EAGAIN;
 
-	if (atomic64_read(&t->nfree) > (s64)t->low / 2 &&
+	if (atomic64_read(&t->nfree) > (s64)READ_ONCE(t->low) / 2 &&
 	    !(kvl_domain_limited(r->domain, t->id) ?
 		      kvl_domain_alloc(t, r, p->node, false, dst) :
 		      kvl_tier_alloc(t, p->node, dst)))
@@ -249,7 +249,8 @@ static int place(struct kvl_request *p, u64 home, u64 *dst)
 			       0 :
 			       -ENOENT;
 	/* The last slots are for who is more urgent and lacks one. */
-	if (p->modest && atomic64_read(&dram->nfree) <= (s64)dram->low / 2)
+	if (p->modest &&
+	    atomic64_read(&dram->nfree) <= (s64)READ_ONCE(dram->low) / 2)
 		return -EAGAIN;
 	return kvl_policy_place_near(pool, p->r, p->node, dst) ? -EAGAIN : 0;
 }

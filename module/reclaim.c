@@ -33,8 +33,8 @@ struct kvl_share {
 
 static s64 missing(struct kvl_tier *t)
 {
-	return t->high + kvl_tier_surplus(t) - atomic64_read(&t->nfree) -
-	       atomic_read(&t->leaving);
+	return READ_ONCE(t->high) + kvl_tier_surplus(t) -
+	       atomic64_read(&t->nfree) - atomic_read(&t->leaving);
 }
 
 void kvl_reclaim_kick(struct kvl_tier *t)
@@ -48,7 +48,7 @@ void kvl_reclaim_kick(struct kvl_tier *t)
 /* After an allocation: starts the worker when slots run short. */
 void kvl_reclaim_check(struct kvl_tier *t)
 {
-	if (atomic64_read(&t->nfree) < t->low &&
+	if (atomic64_read(&t->nfree) < READ_ONCE(t->low) &&
 	    !delayed_work_pending(&t->reclaim))
 		kvl_reclaim_kick(t);
 }

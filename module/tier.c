@@ -293,9 +293,11 @@ u64 kvl_tier_high(struct kvl_tier *t, u64 slots, u32 percent)
 static void set_watermarks(struct kvl_tier *t, u64 slots)
 {
 	struct kvl_pool *pool = t->pool;
+	u64 high = kvl_tier_high(t, slots, pool->opts.high);
 
-	t->high = kvl_tier_high(t, slots, pool->opts.high);
-	t->low = clamp(slots * pool->opts.low / 100, min(2, t->high), t->high);
+	WRITE_ONCE(t->high, high);
+	WRITE_ONCE(t->low,
+		   clamp(slots * pool->opts.low / 100, min(2, high), high));
 }
 
 void kvl_pool_resized(struct kvl_pool *pool)
