@@ -44,14 +44,14 @@ static void publish(struct kvl_move *m)
 	if (!to_memory(m)) {
 		if (dst == b->shadow) {
 			atomic64_dec(&kvl_addr_member(pool, dst)->nshadow);
-			b->shadow = 0;
+			WRITE_ONCE(b->shadow, 0);
 		} else {
 			kvl_block_drop_shadow(r, b);
 			b->csum = m->copy.csum;
 		}
 		clear_bit(KVL_B_DIRTY, &b->flags);
 	} else if (!from_memory(m)) {
-		b->shadow = src;
+		WRITE_ONCE(b->shadow, src);
 		atomic64_inc(&kvl_addr_member(pool, src)->nshadow);
 		clear_bit(KVL_B_DIRTY, &b->flags);
 	}

@@ -56,7 +56,8 @@ unsigned int kvl_file_ahead(struct file *file, u64 index,
 	unsigned int max = KVL_AROUND >> pool->block_shift;
 	unsigned int n = 0;
 
-	if (!(vm_flags & VM_RAND_READ) && !(file->f_mode & FMODE_RANDOM) &&
+	if (!(vm_flags & VM_RAND_READ) &&
+	    !(READ_ONCE(file->f_mode) & FMODE_RANDOM) &&
 	    (vm_flags & VM_SEQ_READ || READ_ONCE(ra->prev_pos) == index))
 		n = clamp(2 * READ_ONCE(ra->size), 1, max);
 	if (max < 2)
@@ -573,6 +574,7 @@ static int kvl_fadvise(struct file *file, loff_t offset, loff_t len,
 	struct kvl_region *r = kvl_region(inode);
 	struct kvl_pool *pool = kvl_sb_pool(inode->i_sb);
 	u64 first, last, done;
+	fmode_t mode;
 	loff_t end;
 
 	if (offset < 0 || len < 0)
@@ -599,10 +601,11 @@ static int kvl_fadvise(struct file *file, loff_t offset, loff_t len,
 	case POSIX_FADV_RANDOM:
 	case POSIX_FADV_SEQUENTIAL:
 		spin_lock(&file->f_lock);
+		mode = file->f_mode & ~FMODE_RANDOM;
 		if (advice == POSIX_FADV_RANDOM)
-			file->f_mode |= FMODE_RANDOM;
-		else
-			file->f_mode &= ~FMODE_RANDOM;
+			mode |= FMODE_RANDOM;
+		/* The core reads the other bits without the lock. */
+		data_race(file->f_mode = mode);
 		spin_unlock(&file->f_lock);
 		return 0;
 	case POSIX_FADV_NOREUSE:

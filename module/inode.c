@@ -304,7 +304,7 @@ static int kvl_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 		if (err)
 			return err;
 		/* truncate(2) changes the times also without ATTR_MTIME. */
-		inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+		kvl_inode_modified(inode);
 	}
 	setattr_copy(idmap, inode, attr);
 	return 0;

@@ -15,7 +15,7 @@ void kvl_inode_evict(struct inode *inode);
 struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
 			    struct inode *dir, umode_t mode, dev_t dev);
 
-/* New mtime and ctime, without i_rwsem. */
+/* New mtime and ctime, with i_rwsem or, at the end of a mapping, without. */
 static inline void kvl_inode_modified(struct inode *inode)
 {
 	/*

@@ -60,7 +60,7 @@ static void fall_back(struct kvl_region *r, u64 index, struct kvl_block *b)
 	u64 shadow = b->shadow;
 
 	atomic64_dec(&kvl_addr_member(pool, shadow)->nshadow);
-	b->shadow = 0;
+	WRITE_ONCE(b->shadow, 0);
 	kvl_change_extent(r, index, b, shadow);
 	kvl_count(pool, KVL_C_MEM_RECOVERED);
 }

@@ -155,7 +155,7 @@ void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 {
 	u64 loc = b->loc & ~KVLIFT_LOC_SHADOW;
 
-	b->shadow = shadow;
+	WRITE_ONCE(b->shadow, shadow);
 	if (shadow && !test_bit(KVL_B_DIRTY, &b->flags))
 		loc |= KVLIFT_LOC_SHADOW;
 	if (loc != b->loc) {
@@ -328,7 +328,7 @@ void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b)
 		return;
 	atomic64_dec(&kvl_addr_member(pool, b->shadow)->nshadow);
 	kvl_slot_free(pool, b->shadow);
-	b->shadow = 0;
+	WRITE_ONCE(b->shadow, 0);
 }
 
 static void drop_inline(struct kvl_region *r)
