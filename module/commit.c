@@ -191,10 +191,10 @@ void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
 		write_failed(m, err);
 	else
 		kvl_slot_free(pool, m->copy.dst);
-	if (!from_memory(m) && err != -EHWPOISON)
-		mark_error(m, err);
-	else if (to_memory(m))
+	if (from_memory(m) && to_memory(m))
 		kvl_memerr_block(m->r, m->index, m->b);
+	else if (!from_memory(m) && err != -EHWPOISON)
+		mark_error(m, err);
 	end(m, err, ended);
 	kvl_block_unlock(m->b);
 	/* Who waits for a slot may have to look elsewhere. */

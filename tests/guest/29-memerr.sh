@@ -5,9 +5,11 @@
 # kernels: 6.12 newest debug
 # time: 300
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/nvme.sh"
 
 need_nvme
 need_cxl
+need_nullb
 load
 fail_copy=/sys/module/kvlift/parameters/fail_copy
 f=$MNT/f
@@ -168,4 +170,27 @@ for bk in 64 2048; do
 	rm $f
 	umount_pool
 done
+
+# Memory that fails while a block is being read into it: it is read again, into
+# other memory, and the device is not to blame.
+nullb kva irqmode=2 completion_nsec=1000000000
+kvlift format --force /dev/kva >/dev/null || fail "format"
+mount -t kvlift -o block=64K,dram=2M,nvme=/dev/kva,writeback=0 none $MNT || fail "mount"
+kvtctl wait $MNT 30000 || fail "the tiers do not fill"
+kvtctl fill $f 5 65536 || fail "fill"
+p=$(memerr pfn $f 0)
+kvtctl move $f nvme || fail "down"
+# The slot that was freed last is taken first.
+kvtctl check $f 5 65536 &
+sleep 0.4
+[ "$(kvtctl tiers $f | awk '{ print $4 }')" = 0 ] || fail "it is there already"
+offline "$p"
+wait $! || fail "the block cannot be read any more"
+expect 1 0 0
+[ "$(counter aborted)" = 1 ] || fail "aborted $(counter aborted): the slot was another"
+[ "$(counter io_errors)" = 0 ] && [ "$(counter csum_errors)" = 0 ] || fail "the device is blamed"
+[ "$(memerr pfn $f 0)" != "$p" ] || fail "it is in the bad slot"
+rm $f
+umount_pool
+gone
 check_clean
