@@ -440,16 +440,17 @@ u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)
 
 /*
  * Rate of prefetch: tokens of a block each, refilled with time, as many as
- * make a tenth of a second at most.
- * Only the pool's one prefetch worker is here.
+ * make a tenth of a second at most. Only the pool's one prefetch worker is
+ * here.
  */
-static bool has_token(struct kvl_domain *d, u64 now)
+static bool has_token(struct kvl_domain *d)
 {
-	u64 rate = READ_ONCE(d->willneed_rate), gain;
+	u64 rate = READ_ONCE(d->willneed_rate), gain, now;
 	s64 full = max(rate / 10, 1ULL);
 
 	if (!rate)
 		return true;
+	now = ktime_get_ns();
 	if (now - d->willneed_at >= NSEC_PER_SEC)
 		d->willneed_at = now - NSEC_PER_SEC;
 	gain = mul_u64_u64_div_u64(now - d->willneed_at, rate, NSEC_PER_SEC);
@@ -464,17 +465,15 @@ static bool has_token(struct kvl_domain *d, u64 now)
 
 bool kvl_domain_may_prefetch(struct kvl_domain *d)
 {
-	u64 now = ktime_get_ns();
-	bool may = true;
-
 	for (; d; d = d->parent)
-		may &= has_token(d, now);
-	return may;
+		if (!has_token(d))
+			return false;
+	return true;
 }
 
-void kvl_domain_prefetched(struct kvl_domain *d, unsigned int blocks)
+void kvl_domain_prefetched(struct kvl_domain *d)
 {
 	for (; d; d = d->parent)
 		if (READ_ONCE(d->willneed_rate))
-			d->willneed_left -= blocks;
+			d->willneed_left--;
 }

@@ -194,14 +194,14 @@ u64 kvl_domain_over_one(struct kvl_domain *d, struct kvl_tier *t);
 
 /* Caps, in blocks of the tier: the strictest of the chain. */
 u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier);
-/* A lease on a block in the tier is taken or, @delta -1, given back. */
+/* A lease on a block in the tier is taken, or given back. */
 bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier);
 void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier);
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier);
 
-/* The rates of the chain let prefetch bring a block; it has begun to. */
+/* Whether the rates of the chain let prefetch bring a block; that it does. */
 bool kvl_domain_may_prefetch(struct kvl_domain *d);
-void kvl_domain_prefetched(struct kvl_domain *d, unsigned int blocks);
+void kvl_domain_prefetched(struct kvl_domain *d);
 
 /* domain_ctl.c */
 long kvl_domain_ioctl_set(struct file *file, void __user *arg);

@@ -269,7 +269,10 @@ static bool lock_block(struct kvl_batch *batch, struct kvl_request *p,
 	return true;
 }
 
-/* One block. -EAGAIN: no slot just now. */
+/* Its domain has had its share for now. Nothing else here fails with this. */
+#define NO_SHARE	(-EBUSY)
+
+/* One block. -EAGAIN: no slot just now; NO_SHARE. */
 static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		 struct kvl_block *b)
 {
@@ -288,19 +291,26 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		err = -EIO;
 	}
 	if (!err && home && kvl_addr_tier(home) > p->tier) {
-		if (!test_bit(KVL_B_MOVING, &b->flags))
+		if (test_bit(KVL_B_MOVING, &b->flags))
+			err = p->q ? -EAGAIN : 0;
+		else if (!kvl_domain_may_prefetch(p->r->domain))
+			err = NO_SHARE;
+		else
 			err = place(p, home, &dst) ?: 1;
-		else if (p->q)
-			err = -EAGAIN;
 	}
 	if (err == 1) {
+		kvl_domain_prefetched(p->r->domain);
 		kvl_batch_add(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
 		return 0;
 	}
-	if (p->q && err != -EAGAIN)
+	if (err == -EAGAIN || err == NO_SHARE) {
+		kvl_block_unlock(b);
+		return err;
+	}
+	if (p->q)
 		kvl_request_block(p, index, b, err);
 	kvl_block_unlock(b);
-	return err == -EAGAIN ? err : 0;
+	return 0;
 }
 
 /* The next block of a request; of one with a lease every one is made. */
@@ -379,7 +389,7 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 {
 	u64 i = p->first, t = ktime_get_ns();
 	struct kvl_batch batch;
-	unsigned int looked = 0, counted = 0;
+	unsigned int looked = 0;
 	struct kvl_block *b;
 	bool over = true;
 	int err;
@@ -403,24 +413,15 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
-		if (!kvl_domain_may_prefetch(p->r->domain)) {
-			over = !lacks_share(pool, p, seq);
-			if (over) {
-				kvl_count(pool, KVL_C_PREFETCH_DROPPED);
-				err = -EAGAIN;
-			}
-			break;
-		}
-		if (bring(&batch, p, i, b) != -EAGAIN) {
+		err = bring(&batch, p, i, b);
+		if (!err) {
 			p->since = 0;
 			i++;
-			if (batch.added > counted)
-				kvl_domain_prefetched(p->r->domain, 1);
-			counted = batch.added;
 			cond_resched();
 			continue;
 		}
-		over = !lacks_slot(p, seq);
+		over = err == NO_SHARE ? !lacks_share(pool, p, seq) :
+					 !lacks_slot(p, seq);
 		if (over) {
 			kvl_count(pool, KVL_C_PREFETCH_DROPPED);
 			err = -ENOSPC;
