@@ -187,7 +187,8 @@ void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
 	int err = m->copy.error;
 
 	kvl_count(pool, KVL_C_ABORTED);
-	if (store && err != -EHWPOISON)
+	/* Of these the device knows nothing. */
+	if (store && err != -EHWPOISON && err != -ENOMEM)
 		write_failed(m, err);
 	else
 		kvl_slot_free(pool, m->copy.dst);

@@ -143,10 +143,12 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* Read under the lock: truncate writes the size first. */
 	if (vmf->pgoff >= size)
 		return VM_FAULT_SIGBUS;
-	/* It has just failed, and its block is about to be told. */
-	if (READ_ONCE(s->bad) &&
-	    b->shadow && !test_bit(KVL_B_DIRTY, &b->flags))
-		return VM_FAULT_NOPAGE;
+	/* It has just failed, and its block is about to fall back, or be lost. */
+	if (READ_ONCE(s->bad))
+		return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags) ?
+			       VM_FAULT_NOPAGE :
+			       VM_FAULT_HWPOISON;
+	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
 	kvl_heat_touch(r, index, b);
@@ -260,12 +262,13 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	if (vmf->flags & FAULT_FLAG_TRIED &&
 	    !kvl_addr_is_memory(kvl_block_home(b)) && kvl_pool_gave_up(pool))
 		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
+	    vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
 	if (kvl_addr_is_device(kvl_block_home(b)))
 		ahead = kvl_file_ahead(vmf->vma->vm_file, index,
 				       vmf->vma->vm_flags);
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
-		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-			return VM_FAULT_RETRY;
 		file = get_file(vmf->vma->vm_file);
 		release_fault_lock(vmf);
 	}
