@@ -7,6 +7,16 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nvme.sh"
 
+# pair_with_file ATTRIBUTES OPTIONS SEED MIB: kva is made with these, and a file on both
+pair_with_file() {
+	# shellcheck disable=SC2086
+	nullb kva $1
+	nullb kvb
+	mkpair 24M /dev/kva /dev/kvb "$2"
+	kvtctl fill $MNT/f "$3" $(($4 << 20)) || fail "fill"
+	down $MNT/f
+}
+
 need_nullb
 load
 
@@ -55,11 +65,7 @@ gone
 
 # Two blocks at a time on a slow device, on which all take some seconds: what
 # a task waits for goes first, be it prefetched already or not.
-nullb kva irqmode=2 completion_nsec=200000000
-nullb kvb
-mkpair 24M /dev/kva /dev/kvb depth=2
-kvtctl fill $MNT/f 17 $((8 << 20)) || fail "fill"
-down $MNT/f
+pair_with_file "irqmode=2 completion_nsec=200000000" depth=2 17 8
 # last FIRST END: the last block in that range on the slow device
 last() { kvtctl loc $MNT/f | awk -v f="$1" -v e="$2" '$1 == 3 && $2 == 0 && NR > f && NR <= e { i = NR - 1 } END { print i }'; }
 in=$(last 0 96) out=$(last 96 128)
@@ -77,11 +83,7 @@ umount_pool
 gone
 
 # A request that takes longer than the queue allows is an error of its blocks.
-nullb kva irqmode=2 completion_nsec=2500000000
-nullb kvb
-mkpair 24M /dev/kva /dev/kvb depth=64
-kvtctl fill $MNT/f 13 $((4 << 20)) || fail "fill"
-down $MNT/f
+pair_with_file "irqmode=2 completion_nsec=2500000000" depth=64 13 4
 read -r i < <(kvtctl loc $MNT/f | awk '$1 == 3 && $2 == 0 { print NR - 1; exit }') || fail "no block on the slow device"
 read -r j < <(kvtctl loc $MNT/f | awk '$1 == 3 && $2 == 1 { print NR - 1; exit }') || fail "no block on the quick device"
 echo 100 >/sys/class/block/kva/queue/io_timeout
@@ -96,11 +98,7 @@ umount_pool
 gone
 
 # Who waits may poll; what cannot be polled is waited for.
-nullb kva submit_queues=1 poll_queues=1
-nullb kvb
-mkpair 24M /dev/kva /dev/kvb poll
-kvtctl fill $MNT/f 14 $((16 << 20)) || fail "fill"
-down $MNT/f
+pair_with_file "submit_queues=1 poll_queues=1" poll 14 16
 kvtctl check $MNT/f 14 $((16 << 20)) || fail "check by polling"
 [ "$(counter io_polled)" -gt 0 ] || fail "nothing was polled"
 say "$(counter io_polled) blocks polled"
@@ -109,6 +107,16 @@ mount -o remount,nopoll $MNT || fail "remount"
 p=$(counter io_polled)
 kvtctl check $MNT/f 14 $((16 << 20)) || fail "check"
 [ "$(counter io_polled)" = "$p" ] || fail "polled in spite of nopoll"
+umount_pool
+gone
+# No queue to poll: read as without the option.
+nullb kva poll_queues=0
+nullb kvb poll_queues=0
+mkpair 24M /dev/kva /dev/kvb poll
+kvtctl fill $MNT/f 15 $((4 << 20)) || fail "fill"
+down $MNT/f
+kvtctl check $MNT/f 15 $((4 << 20)) || fail "check without poll queues"
+[ "$(counter io_polled)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "$(counter io_polled) polled, $(counter io_errors) errors"
 umount_pool
 gone
 check_clean
