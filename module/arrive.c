@@ -20,28 +20,27 @@ bool kvl_move_submit(struct kvl_move *m)
 	struct kvl_pool *pool = m->copy.pool;
 	bool now = from_memory(m) && to_memory(m);
 	unsigned int tier = kvl_addr_tier(m->copy.src);
-	u64 start = 0;
 
-	/* Nothing reads it without copy_mc, the checksum neither. */
-	if (!to_memory(m) && READ_ONCE(src_slot(m)->bad)) {
-		m->copy.error = -EHWPOISON;
-		m->t_submit = ktime_get_ns();
-		m->copy.t_done = m->t_submit;
-		kvl_move_copy_done(&m->copy);
-		return false;
-	}
+	m->t_submit = ktime_get_ns();
 	if (!to_memory(m)) {
-		start = ktime_get_ns();
+		u64 start = m->t_submit;
+
+		/* Nothing reads it without copy_mc, the checksum neither. */
+		if (READ_ONCE(src_slot(m)->bad)) {
+			m->copy.error = -EHWPOISON;
+			m->copy.t_done = start;
+			kvl_move_copy_done(&m->copy);
+			return false;
+		}
 		m->copy.csum = kvl_pool_crc(pool,
 					    folio_address(src_slot(m)->folio),
 					    pool->block_size);
-	}
-	/* Its users are out, and somebody may be waiting for the lock. */
-	if (m->proto == KVL_PROTO_STOP && !to_memory(m))
-		m->copy.prio = KVL_IO_URGENT;
-	m->t_submit = ktime_get_ns();
-	if (start)
+		/* Its users are out: somebody may be waiting for the lock. */
+		if (m->proto == KVL_PROTO_STOP)
+			m->copy.prio = KVL_IO_URGENT;
+		m->t_submit = ktime_get_ns();
 		kvl_count_ns(pool, tier, KVL_NS_COPY, m->t_submit - start);
+	}
 	kvl_copy_submit(&m->copy);
 	if (now)
 		kvl_count_ns(pool, tier, KVL_NS_COPY,
@@ -57,7 +56,7 @@ static unsigned int run_length(struct kvl_move **m, unsigned int n)
 	/* One unmap each anyway, and the folio's lock. */
 	if (m[0]->copy.pool->block_size == PMD_SIZE)
 		return 1;
-	while (k < n && m[k] && m[k]->r == m[0]->r && from_memory(m[k]) &&
+	while (k < n && m[k]->r == m[0]->r && from_memory(m[k]) &&
 	       m[k]->proto != KVL_PROTO_STOP &&
 	       m[k]->index == m[0]->index + k)
 		k++;

@@ -150,8 +150,7 @@ static void polled_end(struct bio *bio)
 
 /*
  * The task would wait anyway: it looks for the completion itself. The block
- * layer takes REQ_POLLED away when the queue cannot do it, or when it has to
- * split the bio.
+ * layer takes REQ_POLLED away when it has to split the bio.
  */
 static void start_and_poll(struct kvl_bdev *d, struct kvl_copy *copy)
 {

@@ -17,11 +17,10 @@
  * I/O holds no block lock.
  */
 #include <linux/kernel.h>
-#include <linux/sched.h>
-#include <linux/sched/clock.h>
 #include <linux/workqueue.h>
 #include <linux/psi.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 
 #include "block.h"
 

@@ -22,14 +22,16 @@
  * the copy began (KVL_B_WRITTEN), then the copy is made once more, stopped.
  * So a move takes two copies at most.
  *
- * The floor is one copy, one unmap per run of neighbouring blocks, and two
- * short holds of each block's lock. While the lock is not held KVL_B_MOVING
- * keeps other moves away and a reference keeps the source folio; a block that
- * is dropped or replaced meanwhile has another location word, and the copy is
- * thrown away.
+ * The floor is one copy, one unmap per run of neighbouring blocks, and short
+ * holds of each block's lock: to say that it moves, to begin, to end. While the
+ * lock is not held KVL_B_MOVING keeps other moves away and, during the copy, a
+ * reference keeps the source folio; a block that is dropped or replaced
+ * meanwhile has another location word, and the copy is thrown away.
  *
- * Lifetime: a move holds its region's inode. Locks: a batch holds the locks of
- * several blocks, of which it only waits for the first.
+ * Lifetime: a move holds its region's inode. Locks: a batch has the locks of
+ * several blocks from who added them; it waits for one only when it has given
+ * up all of those in memory. Those of blocks that are being read belong to the
+ * I/O, which waits for nobody.
  */
 #include <linux/blkdev.h>
 #include <linux/ktime.h>
@@ -144,7 +146,7 @@ static void take_shadow(struct kvl_move *m)
 	kvl_change_shadow(m->r, m->index, m->b, 0);
 }
 
-/* Nobody begins another move; false: somebody holds the block, it ended. */
+/* False: somebody holds the block; the move has ended. */
 static bool allowed(struct kvl_move *m, struct list_head *ended)
 {
 	struct kvl_slot *s = src_slot(m);
