@@ -41,12 +41,14 @@ bool kvl_block_spin(struct kvl_block *b)
 {
 	u64 end = local_clock() + SPIN_NS;
 
-	do {
+	/* The clock comes last: a virtual CPU may have stood still. */
+	for (;;) {
 		if (!test_bit(KVL_B_LOCK, &b->flags) && kvl_block_trylock(b))
 			return true;
+		if (need_resched() || local_clock() >= end)
+			return false;
 		cpu_relax();
-	} while (!need_resched() && local_clock() < end);
-	return false;
+	}
 }
 
 void kvl_block_lock(struct kvl_block *b)

@@ -224,32 +224,37 @@ static bool promote_first(struct kvl_region *r, u64 index,
 	return true;
 }
 
-/* Waits no longer than a switch would take, and adds that to @wait_ns. */
-static bool lock_fast(struct kvl_block *b, u64 *wait_ns)
+/* How long a fault has waited, and when it last began to; for traces. */
+struct wait {
+	u64 begun;
+	u64 ns;
+};
+
+/* Waits no longer than a switch would take. */
+static bool lock_fast(struct kvl_block *b, struct wait *wait)
 {
 	bool got = kvl_block_trylock(b);
-	u64 start;
 
 	if (!got && kvl_addr_is_memory(kvl_block_home(b))) {
-		start = ktime_get_ns();
+		wait->begun = ktime_get_ns();
 		got = kvl_block_spin(b);
-		*wait_ns += ktime_get_ns() - start;
+		wait->ns += ktime_get_ns() - wait->begun;
 	}
 	return got;
 }
 
 static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
-			     u64 index, struct kvl_block *b, u64 *wait_ns)
+			     u64 index, struct kvl_block *b, struct wait *wait)
 {
-	if (!lock_fast(b, wait_ns) ||
-	    (promote_first(r, index, b) && !lock_fast(b, wait_ns)))
+	if (!lock_fast(b, wait) ||
+	    (promote_first(r, index, b) && !lock_fast(b, wait)))
 		return VM_FAULT_RETRY;
 	return fault_locked(vmf, r, index, b);
 }
 
 /* Brings the block in, with no lock of the fault held if that is allowed. */
 static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
-			     u64 index, struct kvl_block *b, u64 *wait_ns)
+			     u64 index, struct kvl_block *b, struct wait *wait)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct file *file = NULL;
@@ -273,12 +278,15 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 		release_fault_lock(vmf);
 	}
 	start = ktime_get_ns();
+	/* Who has spun in vain goes on waiting. */
+	if (!wait->ns)
+		wait->begun = start;
 	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
 				      KVL_RES_IN_SIZE, ahead);
 	kvl_count(pool, KVL_C_FAULT_WAITS);
 	start = ktime_get_ns() - start;
 	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, start);
-	*wait_ns += start;
+	wait->ns += start;
 	if (file) {
 		/* The next pass finds the block, or the reason again. */
 		if (!err)
@@ -299,34 +307,27 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 	struct kvl_region *r = kvl_region(inode);
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 index = vmf->pgoff >> pool->page_shift;
-	/* The VMA is not ours any more when the lock was released. */
-	pgoff_t pgoff = vmf->pgoff;
 	u64 start = trace_kvlift_fault_enabled() ? ktime_get_ns() : 0;
-	u64 wait_ns = 0;
+	/* When the lock was released VMA and region may be gone at the end. */
+	u32 pool_id = pool->id;
+	u64 id = r->id;
+	struct wait wait = {};
 	struct kvl_block *b;
 	vm_fault_t ret;
 
 	kvl_count(pool, KVL_C_FAULTS);
-	if (pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
+	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
 	b = kvl_region_get(r, index);
 	if (!b)
 		return VM_FAULT_SIGBUS;
-	ret = fault_fast(vmf, r, index, b, &wait_ns);
-	if (ret == VM_FAULT_RETRY) {
-		u32 pool_id = pool->id;
-		u64 id = r->id;
-
-		ret = fault_wait(vmf, r, index, b, &wait_ns);
-		/* The region may be gone now. */
-		if (start)
-			trace_kvlift_fault(pool_id, id, index, ret,
-					   ktime_get_ns() - start, wait_ns);
-		return ret;
-	}
+	ret = fault_fast(vmf, r, index, b, &wait);
+	if (ret == VM_FAULT_RETRY)
+		ret = fault_wait(vmf, r, index, b, &wait);
 	if (start)
-		trace_kvlift_fault(pool->id, r->id, index, ret,
-				   ktime_get_ns() - start, wait_ns);
+		trace_kvlift_fault(pool_id, id, index, ret,
+				   ktime_get_ns() - start,
+				   wait.ns ? wait.begun - start : 0, wait.ns);
 	return ret;
 }
 

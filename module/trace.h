@@ -30,16 +30,18 @@
 
 /*
  * A page fault. @result: VM_FAULT_* of the handler; @ns: how long that took;
- * @wait_ns: of this, waiting for a slot, for I/O or for a move.
+ * @wait_ns: of this, waiting for a slot, for I/O or for a move; @wait_at: when
+ * it last began to, from the fault's beginning.
  */
 TRACE_EVENT(kvlift_fault,
 	TP_PROTO(u32 pool, u64 region, u64 index, vm_fault_t result, u64 ns,
-		 u64 wait_ns),
-	TP_ARGS(pool, region, index, result, ns, wait_ns),
+		 u64 wait_at, u64 wait_ns),
+	TP_ARGS(pool, region, index, result, ns, wait_at, wait_ns),
 	TP_STRUCT__entry(
 		__field(u64, region)
 		__field(u64, index)
 		__field(u64, ns)
+		__field(u64, wait_at)
 		__field(u64, wait_ns)
 		__field(u32, pool)
 		__field(u32, result)
@@ -50,11 +52,13 @@ TRACE_EVENT(kvlift_fault,
 		__entry->ns = ns;
 		__entry->pool = pool;
 		__entry->result = (__force u32)result;
+		__entry->wait_at = wait_at;
 		__entry->wait_ns = wait_ns;
 	),
-	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu wait_ns=%llu",
+	TP_printk("pool=%u region=%llu index=%llu result=0x%x ns=%llu wait_at=%llu wait_ns=%llu",
 		  __entry->pool, __entry->region, __entry->index,
-		  __entry->result, __entry->ns, __entry->wait_ns)
+		  __entry->result, __entry->ns, __entry->wait_at,
+		  __entry->wait_ns)
 );
 
 /*

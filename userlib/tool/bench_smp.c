@@ -245,7 +245,8 @@ struct waits {
  * The longest of the faults that waited. QEMU lets one CPU run at a time when
  * it counts instructions: the reader's turn comes some time after the mover
  * has released the block, and until then the mover does something else. So a
- * wait ends with the release on the mover's CPU.
+ * wait ends with the release on the mover's CPU, if there was one in it. A tick
+ * of the clock is 1 ns there.
  */
 static int longest_wait(struct waits *w)
 {
@@ -259,7 +260,7 @@ static int longest_wait(struct waits *w)
 		return -errno;
 	*w = (struct waits){ 0 };
 	while (fgets(line, sizeof(line), f)) {
-		double wait, start, first = 0;
+		double wait, begun, until;
 
 		if (!parse_event(line, &e))
 			continue;
@@ -269,17 +270,17 @@ static int longest_wait(struct waits *w)
 		if (!strstr(e.what, " kvlift_fault: ") || wait <= 0)
 			continue;
 		w->nr++;
-		start = e.t - field(e.what, " ns=");
+		begun = e.t - field(e.what, " ns=") +
+			field(e.what, " wait_at=");
+		until = begun + wait;
 		for (i = 0; i < 64; i++)
-			if (released[i] >= start - SLACK_NS &&
-			    (first == 0 || released[i] < first))
-				first = released[i];
+			if (released[i] >= begun - SLACK_NS &&
+			    released[i] < until)
+				until = released[i];
 		if (wait > w->total)
 			w->total = wait;
-		if (first > 0)
-			wait = first > start ? first - start : 0;
-		if (wait > w->blocked)
-			w->blocked = wait;
+		if (until - begun > w->blocked)
+			w->blocked = until - begun;
 	}
 	fclose(f);
 	return w->nr ? 0 : -ENODATA;
