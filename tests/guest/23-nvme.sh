@@ -30,9 +30,11 @@ say "merges: read $(($(stat_of $A 2) - r0)) $(($(stat_of $B 2) - r1)), written $
 [ "$(stat_of $A 2)" -gt $((r0 + 20)) ] && [ "$(stat_of $B 2)" -gt $((r1 + 20)) ] || fail "reads do not merge"
 [ "$(stat_of $A 6)" -gt $((w0 + 20)) ] && [ "$(stat_of $B 6)" -gt $((w1 + 20)) ] || fail "writes do not merge"
 
-# The credit is used, and not exceeded; it can be changed at any time.
+# The credit is used, and not exceeded; it can be changed at any time. A slow
+# processor may not come to use all of it before the first I/O is done.
 for m in 0 1; do
-	[ "$(member $m inflight_max)" = 16 ] || fail "device $m had $(member $m inflight_max) in flight, not 16"
+	n=$(member $m inflight_max)
+	[ "$n" -le 16 ] && [ "$n" -ge 8 ] || fail "device $m had $n in flight, of a credit of 16"
 	[ "$(member $m inflight)" = 0 ] || fail "device $m still has $(member $m inflight) in flight"
 done
 i=0

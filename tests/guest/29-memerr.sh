@@ -173,16 +173,18 @@ done
 
 # Memory that fails while a block is being read into it: it is read again, into
 # other memory, and the device is not to blame.
-nullb kva irqmode=2 completion_nsec=1000000000
+nullb kva irqmode=2 completion_nsec=2000000000
 kvlift format --force /dev/kva >/dev/null || fail "format"
 mount -t kvlift -o block=64K,dram=2M,nvme=/dev/kva,writeback=0 none $MNT || fail "mount"
 kvtctl wait $MNT 30000 || fail "the tiers do not fill"
 kvtctl fill $f 5 65536 || fail "fill"
 p=$(memerr pfn $f 0)
 kvtctl move $f nvme || fail "down"
+# shellcheck disable=SC2317
+reading() { [ "$(cat /sys/fs/kvlift/*/nvme/0/inflight)" = 1 ]; }
 # The slot that was freed last is taken first.
 kvtctl check $f 5 65536 &
-sleep 0.4
+until_true 20 reading || fail "it is not read"
 [ "$(kvtctl tiers $f | awk '{ print $4 }')" = 0 ] || fail "it is there already"
 offline "$p"
 wait $! || fail "the block cannot be read any more"

@@ -22,6 +22,7 @@
 #define MAX_CPUS  64
 #define NAP_NS	  2000000
 #define QUIET_NS  60000 /* of a nap, used by timers and the like */
+#define QUIET	  6	/* such naps, longer than the slice of an idler */
 #define MAX_NAPS  5000
 #define GRAPH_MAX 100000
 
@@ -102,20 +103,27 @@ void meter_start(struct meter *m)
 	*m = look();
 }
 
-/* The nap that found nothing to do does not count. */
+/*
+ * The naps that found nothing to do do not count. One is not enough: also a
+ * task of SCHED_IDLE has a slice now and then while others are waiting.
+ */
 uint64_t meter_stop(const struct meter *m)
 {
-	struct meter before = look(), after;
-	unsigned int i;
+	struct meter last = look(), before = last, after;
+	unsigned int i, quiet = 0;
 
-	for (i = 0; i < MAX_NAPS; i++) {
+	for (i = 0; i < MAX_NAPS && quiet < QUIET; i++) {
 		bench_nap(NAP_NS);
 		after = look();
-		if (used(&before, &after) < QUIET_NS * idlers.nr)
-			break;
+		if (used(&before, &after) < QUIET_NS * idlers.nr) {
+			quiet++;
+		} else {
+			quiet = 0;
+			last = after;
+		}
 		before = after;
 	}
-	return used(m, &before);
+	return used(m, &last);
 }
 
 void meter_settle(void)
