@@ -112,9 +112,10 @@ int kvl_parse_memory(const char *s, struct kvl_member_opt *opt)
 	if (*s != ':')
 		return -EINVAL;
 	s = parse_number(s + 1, &distance);
-	if (!s || *s || !distance || distance > KVL_DISTANCE_MAX)
+	if (!s || *s || distance > KVL_DISTANCE_MAX)
 		return -EINVAL;
 	opt->distance = distance;
+	opt->has_distance = true;
 	return 0;
 }
 

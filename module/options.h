@@ -54,13 +54,15 @@ struct kvl_mount_opts {
  * struct kvl_member_opt - one dram=, cxl= or nvme= option
  * @bytes:	budget, 0: all there is (devices only)
  * @node:	NUMA node, -1 when not given
- * @distance:	of the node's memory, 0 when not given
+ * @distance:	of the node's memory, 0 to ask the firmware and to measure
+ * @has_distance: it was given
  * @path:	device, empty for memory
  */
 struct kvl_member_opt {
 	u64 bytes;
 	int node;
 	u32 distance;
+	bool has_distance;
 	char path[KVL_PATH_LEN];
 };
 

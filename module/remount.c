@@ -8,16 +8,19 @@
 #include "place.h"
 #include "store.h"
 
-/* The member an option of a remount means. */
+/*
+ * The first member from @i on that an option of a remount means. One without a
+ * node means all members of the tier.
+ */
 static struct kvl_member *find_member(struct kvl_pool *pool,
-				      const struct kvl_mount_member *opt)
+				      const struct kvl_mount_member *opt,
+				      unsigned int i)
 {
 	struct kvl_tier *t = &pool->tiers[opt->tier];
-	unsigned int i;
 
 	if (opt->tier != KVLIFT_TIER_NVME && opt->m.node < 0)
-		return t->nr_members == 1 ? t->members[0] : NULL;
-	for (i = 0; i < t->nr_members; i++) {
+		return i < t->nr_members ? t->members[i] : NULL;
+	for (; i < t->nr_members; i++) {
 		struct kvl_member *m = t->members[i];
 
 		if (opt->tier == KVLIFT_TIER_NVME ?
@@ -35,6 +38,20 @@ struct change {
 	u32 said;
 };
 
+static void note(struct change *c, unsigned int *nr, struct kvl_member *m,
+		 const struct kvl_member_opt *opt, u64 asked)
+{
+	unsigned int i;
+
+	for (i = 0; i < *nr && c[i].m != m; i++)
+		;
+	c[i].m = m;
+	c[i].asked = asked;
+	c[i].said = opt->has_distance ? opt->distance : m->said;
+	if (i == *nr)
+		++*nr;
+}
+
 static int collect(struct kvl_pool *pool, struct fs_context *fc,
 		   struct kvl_mount *ctx, struct change *c, unsigned int *nr)
 {
@@ -43,27 +60,30 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 	*nr = 0;
 	for (i = 0; i < ctx->nr; i++) {
 		const struct kvl_mount_member *opt = &ctx->opts[i];
-		struct kvl_member *m = find_member(pool, opt);
 		const char *name = kvl_tier_name(opt->tier);
+		u64 asked = opt->m.bytes >> pool->block_shift;
+		struct kvl_member *m = find_member(pool, opt, 0);
 
 		if (!m)
 			return kvl_msg(fc, -EINVAL,
-				       "%s=: the pool has no such member (or several: name the node); a remount changes budgets, it adds and removes nothing",
+				       "%s=: the pool has no such member; a remount changes budgets, it adds and removes nothing",
 				       name);
 		if (!opt->m.bytes)
 			continue;
-		for (j = 0; j < *nr && c[j].m != m; j++)
-			;
-		c[j].m = m;
-		c[j].asked = opt->m.bytes >> pool->block_shift;
-		c[j].said = opt->m.distance ?: m->said;
-		if (!c[j].asked)
+		if (!asked)
 			return kvl_msg(fc, -EINVAL,
 				       "%s=%lluK: less than one block of %u KiB",
 				       name, opt->m.bytes >> 10,
 				       pool->block_size >> 10);
-		if (j == *nr)
-			++*nr;
+		if (opt->tier == KVLIFT_TIER_NVME || opt->m.node >= 0) {
+			note(c, nr, m, &opt->m, asked);
+			continue;
+		}
+		/* In equal shares, as at the mount. */
+		asked = DIV_ROUND_UP_ULL(asked,
+					 pool->tiers[opt->tier].nr_members);
+		for (j = 0; (m = find_member(pool, opt, j)); j++)
+			note(c, nr, m, &opt->m, asked);
 	}
 	return 0;
 }

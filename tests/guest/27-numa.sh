@@ -113,6 +113,24 @@ grep -q 'cxl=8M@2:3000' /proc/mounts || fail "/proc/mounts: $(grep kvlift /proc/
 put 0 a 7 4
 kvtctl move $MNT/a cxl 30000 || fail "demote a"
 expect_use cxl 0 64
+# And leaves it to the firmware again.
+mount -o remount,cxl=8M@2:0,cxl=8M@3:0 $MNT || fail "remount"
+[ "$(order cxl 0)" = "0 1" ] || fail "order: $(order cxl 0)"
+[ "$(member cxl/0/distance_source)" = firmware ] || fail "source: $(member cxl/0/distance_source)"
+umount_pool
+
+# Without a node a budget is for all nodes, at the mount and later, as from fstab.
+mkpool 64K - - - dram=16M
+[ "$(member dram/0/asked) $(member dram/1/asked)" = "128 128" ] || fail "shares: $(member dram/0/asked) $(member dram/1/asked)"
+put 0 a 13 8
+mount -o remount,dram=16M,low=4 $MNT || fail "the same budget again"
+[ "$(member dram/0/asked) $(member dram/1/asked)" = "128 128" ] || fail "shares: $(member dram/0/asked) $(member dram/1/asked)"
+mount -o remount,dram=24M $MNT || fail "remount"
+[ "$(member dram/0/asked) $(member dram/1/asked)" = "192 192" ] || fail "shares: $(member dram/0/asked) $(member dram/1/asked)"
+# The last that is said of a member counts.
+mount -o remount,dram=24M,dram=16M@1 $MNT || fail "remount"
+[ "$(member dram/0/asked) $(member dram/1/asked)" = "192 256" ] || fail "shares: $(member dram/0/asked) $(member dram/1/asked)"
+kvtctl check $MNT/a 13 $((8 << 20)) || fail "check"
 umount_pool
 
 # Equal ones: each block to the node next to where it was.

@@ -54,11 +54,14 @@ static void memory(void)
 	CHECK_EQ(kvl_parse_memory("16M@1", &o), 0);
 	CHECK_EQ(o.node, 1);
 	CHECK_EQ(o.distance, 0);
+	CHECK(!o.has_distance);
 	CHECK_EQ(kvl_parse_memory("16M@1:1200", &o), 0);
 	CHECK_EQ(o.node, 1);
 	CHECK_EQ(o.distance, 1200);
 	CHECK_EQ(kvl_parse_memory("16M@1:", &o), -EINVAL);
-	CHECK_EQ(kvl_parse_memory("16M@1:0", &o), -EINVAL);
+	CHECK_EQ(kvl_parse_memory("16M@1:0", &o), 0);
+	CHECK_EQ(o.distance, 0);
+	CHECK(o.has_distance);
 	CHECK_EQ(kvl_parse_memory("16M@1:1000001", &o), -EINVAL);
 	CHECK_EQ(kvl_parse_memory("16M@1:2x", &o), -EINVAL);
 	CHECK_EQ(kvl_parse_memory("16M:1200", &o), -EINVAL);
