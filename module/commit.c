@@ -136,19 +136,33 @@ void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
 	kvl_block_unlock(m->b);
 }
 
+static const char *read_error(int err)
+{
+	switch (err) {
+	case -EILSEQ:
+		return "wrong checksum";
+	case -ENOMEM:
+		return "no memory for the I/O";
+	}
+	return "I/O error";
+}
+
+/* Until a fault has tried it again. */
 static void mark_error(struct kvl_move *m, int err)
 {
 	struct kvl_pool *pool = m->copy.pool;
 	u64 src = m->copy.src;
 
-	kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS : KVL_C_IO_ERRORS);
+	/* Of a want of memory the device knows nothing. */
+	if (err != -ENOMEM)
+		kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS :
+						 KVL_C_IO_ERRORS);
 	kvl_change_extent(m->r, m->index, m->b, src | KVLIFT_LOC_ERROR);
 	m->b->touched = (u32)jiffies;
 	trace_kvlift_error(pool->id, m->r->id, m->index, src, err);
 	pr_err_ratelimited("pool %u: region %llu block %llu cannot be read from %s: %s\n",
 			   pool->id, m->r->id, m->index,
-			   kvl_addr_member(pool, src)->name,
-			   err == -EILSEQ ? "wrong checksum" : "I/O error");
+			   kvl_addr_member(pool, src)->name, read_error(err));
 }
 
 /*
