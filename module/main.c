@@ -18,6 +18,10 @@ unsigned int kvl_param_fail_copy;
 module_param_named(fail_copy, kvl_param_fail_copy, uint, 0644);
 MODULE_PARM_DESC(fail_copy,
 		 "the copy between memories, counted from now, that finds a memory error (for tests)");
+bool kvl_param_lose_reports;
+module_param_named(lose_reports, kvl_param_lose_reports, bool, 0644);
+MODULE_PARM_DESC(lose_reports,
+		 "lose the reports of memory errors, as if there were too many (for tests)");
 MODULE_PARM_DESC(unsafe_skip_dirty,
 		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
 

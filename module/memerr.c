@@ -13,7 +13,9 @@
  * is marked, and reported again when it is published.
  *
  * Looking through all slots takes a while, and the list of the machine's
- * memory errors is short.
+ * memory errors is short. Should it be longer than the queue of reports, all
+ * slots are looked through for pages that the core has marked; what only the
+ * machine-check chain knows is lost then.
  *
  * What is not covered: the CPU reads a page, of which nobody knew yet that it
  * has failed, with anything but copy_mc, that is, to compute the checksum of
@@ -34,11 +36,14 @@
 
 #include "memerr.h"
 #include "move.h"
+#include "params.h"
 #include "trace.h"
 
 /* Who holds a block whose copy below is good is waited for so long, in ms. */
-#define HELD_TRIES	100
+#define HELD_TRIES	250
 #define HELD_WAIT	20
+
+#define HELD_MAX	64
 
 #define REPORTS		256	/* a power of two */
 
@@ -47,6 +52,14 @@ static LIST_HEAD(pools);
 
 static DEFINE_KFIFO(reports, unsigned long, REPORTS);
 static DEFINE_SPINLOCK(reports_lock);	/* who puts something in */
+static bool overflowed;			/* one did not go in */
+
+/* Pages of blocks that somebody holds. The worker's own. */
+static struct {
+	unsigned long pfn;
+	unsigned int tries;
+} held[HELD_MAX];
+static unsigned int nr_held;
 
 static bool shadow_is_good(struct kvl_pool *pool, struct kvl_block *b)
 {
@@ -193,24 +206,74 @@ static int page_failed(unsigned long pfn, bool force)
 	return err;
 }
 
+static void first_look(unsigned long pfn)
+{
+	bool full = nr_held == HELD_MAX;
+
+	if (!page_failed(pfn, full))
+		return;
+	held[nr_held].pfn = pfn;
+	held[nr_held++].tries = 0;
+}
+
+static void look_at_held(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr_held; i++)
+		if (page_failed(held[i].pfn, ++held[i].tries >= HELD_TRIES))
+			held[n++] = held[i];
+	nr_held = n;
+}
+
+/* Reports were lost: the core has marked the pages that it was told of. */
+static void look_for_marked(void)
+{
+	unsigned long pfn[16];
+	struct kvl_pool *pool;
+	unsigned int n, i;
+
+	do {
+		n = 0;
+		mutex_lock(&pools_lock);
+		list_for_each_entry(pool, &pools, memerr) {
+			n = kvl_mem_find_marked(pool, pfn, ARRAY_SIZE(pfn));
+			if (n)
+				break;
+		}
+		mutex_unlock(&pools_lock);
+		for (i = 0; i < n; i++)
+			first_look(pfn[i]);
+	} while (n);
+}
+
 static void work_fn(struct work_struct *work)
 {
 	unsigned long pfn;
-	unsigned int i;
 
 	/* One reader: needs no lock. */
-	while (kfifo_get(&reports, &pfn))
-		for (i = 0; page_failed(pfn, i >= HELD_TRIES); i++)
-			msleep(HELD_WAIT);
+	for (;;) {
+		while (kfifo_get(&reports, &pfn))
+			first_look(pfn);
+		if (READ_ONCE(overflowed)) {
+			WRITE_ONCE(overflowed, false);
+			look_for_marked();
+			continue;
+		}
+		if (!nr_held)
+			break;
+		msleep(HELD_WAIT);
+		look_at_held();
+	}
 }
 
 static DECLARE_WORK(work, work_fn);
 
 void kvl_memerr_report(unsigned long pfn)
 {
-	if (!kfifo_in_spinlocked(&reports, &pfn, 1, &reports_lock))
-		pr_err_ratelimited("too many memory errors at once: that at pfn %#lx is not looked at\n",
-				   pfn);
+	if (READ_ONCE(kvl_param_lose_reports) ||
+	    !kfifo_in_spinlocked(&reports, &pfn, 1, &reports_lock))
+		WRITE_ONCE(overflowed, true);
 	queue_work(system_unbound_wq, &work);
 }
 

@@ -16,6 +16,9 @@ extern bool kvl_param_move_stop;
 /* That copy between memories, counted from now, meets bad memory: for tests. */
 extern unsigned int kvl_param_fail_copy;
 
+/* Reports of memory errors are lost: for tests. */
+extern bool kvl_param_lose_reports;
+
 /* main.c */
 bool kvl_has_btf(void);
 

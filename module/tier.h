@@ -325,6 +325,8 @@ struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn);
+unsigned int kvl_mem_find_marked(struct kvl_pool *pool, unsigned long *pfn,
+				 unsigned int max);
 int kvl_mem_wait_filled(struct kvl_member *m);
 u64 kvl_mem_release(struct kvl_member *m);
 void kvl_mem_regrow(struct kvl_member *m, u64 slots);

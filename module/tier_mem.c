@@ -233,6 +233,45 @@ struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn)
 	return NULL;
 }
 
+static unsigned int find_marked(struct kvl_member *m, unsigned long *pfn,
+				unsigned int max)
+{
+	unsigned int shift = to_mem(m)->pool->page_shift, n = 0, p;
+	struct kvl_slot *s;
+	u32 i;
+
+	for (i = 0; n < max && (s = kvl_mem_nth_slot(m, i)); i++) {
+		/* It may go meanwhile; whoever acts on it looks again. */
+		struct folio *folio = READ_ONCE(s->folio);
+
+		cond_resched();
+		if (!folio || READ_ONCE(s->bad))
+			continue;
+		for (p = 0; p < 1u << shift; p++)
+			if (PageHWPoison(folio_page(folio, p))) {
+				pfn[n++] = folio_pfn(folio) + p;
+				break;
+			}
+	}
+	return n;
+}
+
+/*
+ * Pages that the core has marked as bad, of slots that are not known to be, one
+ * of each. How many, @max at most.
+ */
+unsigned int kvl_mem_find_marked(struct kvl_pool *pool, unsigned long *pfn,
+				 unsigned int max)
+{
+	unsigned int id, i, n = 0;
+
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		for (i = 0; i < pool->tiers[id].nr_members; i++)
+			n += find_marked(pool->tiers[id].members[i], pfn + n,
+					 max - n);
+	return n;
+}
+
 /* For tests. */
 static bool fail_this_copy(void)
 {
