@@ -25,6 +25,22 @@
 		 struct dentry *dentry, umode_t mode, bool excl)
 #endif
 
+/* Maps a folio by a PMD, since 6.16. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0) && \
+	defined(CONFIG_TRANSPARENT_HUGEPAGE)
+#define KVL_HAVE_INSERT_FOLIO_PMD
+#define kvl_insert_folio_pmd	vmf_insert_folio_pmd
+#else
+#define kvl_insert_folio_pmd(vmf, folio, write)	VM_FAULT_FALLBACK
+#endif
+
+/* The workqueue for what runs anywhere: another name since 6.18. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define kvl_system_wq		system_dfl_wq
+#else
+#define kvl_system_wq		system_unbound_wq
+#endif
+
 /* ->mkdir returns a dentry since 6.15. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
 #define KVL_MKDIR_T		struct dentry *

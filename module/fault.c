@@ -2,8 +2,10 @@
 /*
  * Mappings. Real pages and no page_mkwrite, so that a GPU, a NIC or io_uring
  * can pin them. Blocks up to 1 MiB: VM_MIXEDMAP, the whole block by
- * vm_insert_pages() in one fault. Blocks of 2 MiB: no VM_MIXEDMAP, the fault
- * returns the page locked and the core maps one PMD. Never both in one VMA.
+ * vm_insert_pages() in one fault. Blocks of 2 MiB: no VM_MIXEDMAP, one PMD;
+ * from 6.16 on by ->huge_fault, before the core has got a page table that
+ * nobody needs, else, and where a VMA has room for pages only, by ->fault,
+ * which returns the page locked. Never PTEs by us and a PMD in one VMA.
  *
  * Floor of a re-fault of a resident block: one block record, one slot, one
  * call that fills the PTEs. Nothing is allocated and no list is walked.
@@ -13,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include "compat.h"
 #include "domain.h"
 #include "heat.h"
 #include "inode.h"
@@ -21,7 +24,7 @@
 #include "trace.h"
 
 /* Pages handed to vm_insert_pages() at a time: the array is on the stack. */
-#define INSERT_BATCH	16
+#define INSERT_BATCH 16
 
 static bool is_pmd_pool(struct kvl_pool *pool)
 {
@@ -49,8 +52,8 @@ static int insert_one_by_one(struct vm_area_struct *vma, unsigned long addr,
 static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 			      pgoff_t first, pgoff_t end, bool all)
 {
-	unsigned long addr = vma->vm_start +
-			     ((first - vma->vm_pgoff) << PAGE_SHIFT);
+	unsigned long addr =
+		vma->vm_start + ((first - vma->vm_pgoff) << PAGE_SHIFT);
 	struct page *pages[INSERT_BATCH];
 	int err = 0;
 
@@ -63,10 +66,9 @@ static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 			pages[i] = folio_page(folio, first - folio->index + i);
 		err = vm_insert_pages(vma, addr, pages, &left);
 		if (err == -EBUSY && all)
-			err = insert_one_by_one(vma,
-						addr + ((nr - left) <<
-							PAGE_SHIFT),
-						pages + nr - left, left);
+			err = insert_one_by_one(
+				vma, addr + ((nr - left) << PAGE_SHIFT),
+				pages + nr - left, left);
 		first += nr;
 		addr += nr << PAGE_SHIFT;
 	}
@@ -103,7 +105,7 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 	u64 last = index | (nr - 1);
 
 	last = min(last, (u64)(vma->vm_pgoff + vma_pages(vma) - 1) >>
-			 pool->page_shift);
+				 pool->page_shift);
 	while (index++ < last) {
 		struct kvl_block *b = kvl_region_find(r, index);
 		vm_fault_t ret = VM_FAULT_SIGBUS;
@@ -130,9 +132,37 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 	}
 }
 
+/*
+ * A PMD, or the page for the core to map. The core may have mapped pages of
+ * this block before: where the file ended in it then, or knew one to be bad. It
+ * does so under the folio's lock.
+ */
+static vm_fault_t map_pmd(struct vm_fault *vmf, struct folio *folio,
+			  pgoff_t size, bool huge)
+{
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	pmd_t pmd;
+
+	folio_lock(folio);
+	if (huge) {
+		pmd = pmdp_get(vmf->pmd);
+		if (size >= folio_next_index(folio) &&
+		    !folio_test_has_hwpoisoned(folio) &&
+		    (pmd_none(pmd) || pmd_trans_huge(pmd)))
+			ret = kvl_insert_folio_pmd(vmf, folio,
+						   vmf->flags &
+							   FAULT_FLAG_WRITE);
+		folio_unlock(folio);
+		return ret;
+	}
+	folio_get(folio);
+	vmf->page = folio_page(folio, vmf->pgoff - folio->index);
+	return VM_FAULT_LOCKED;
+}
+
 /* Maps a block in memory. Needs its lock and keeps it. */
 static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
-			    u64 index, struct kvl_block *b)
+			    u64 index, struct kvl_block *b, bool huge)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct vm_area_struct *vma = vmf->vma;
@@ -145,9 +175,9 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 		return VM_FAULT_SIGBUS;
 	/* It has just failed, and its block is about to fall back, or be lost. */
 	if (READ_ONCE(s->bad))
-		return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags) ?
-			       VM_FAULT_NOPAGE :
-			       VM_FAULT_HWPOISON;
+		return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags)
+			       ? VM_FAULT_NOPAGE
+			       : VM_FAULT_HWPOISON;
 	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
@@ -156,10 +186,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
 		if (vma->vm_flags & VM_WRITE)
 			kvl_block_mark_written(r, index, b);
-		folio_lock(folio);
-		folio_get(folio);
-		vmf->page = folio_page(folio, vmf->pgoff - folio->index);
-		return VM_FAULT_LOCKED;
+		return map_pmd(vmf, folio, size, huge);
 	}
 	return map_ptes(vma, r, folio, size, true);
 }
@@ -169,7 +196,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
  * VM_FAULT_RETRY: the block has to be brought in first.
  */
 static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
-			       u64 index, struct kvl_block *b)
+			       u64 index, struct kvl_block *b, bool huge)
 {
 	u64 home = kvl_block_home(b);
 	vm_fault_t ret = VM_FAULT_RETRY;
@@ -180,19 +207,19 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 	} else if (!home) {
 		err = kvl_block_populate(r, index, b);
 		if (!err)
-			ret = map_block(vmf, r, index, b);
+			ret = map_block(vmf, r, index, b, huge);
 		else if (kvl_block_lost(b))
 			ret = VM_FAULT_HWPOISON;
 		else if (err != -EAGAIN)
 			ret = VM_FAULT_SIGBUS;
 	} else if (kvl_addr_is_memory(home)) {
-		ret = map_block(vmf, r, index, b);
+		ret = map_block(vmf, r, index, b, huge);
 	} else if (b->loc & KVLIFT_LOC_ERROR &&
 		   (u32)jiffies - b->touched < HZ) {
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);
-	if (ret == VM_FAULT_NOPAGE)
+	if (ret == VM_FAULT_NOPAGE && !huge)
 		map_around(vmf, r, index);
 	return ret;
 }
@@ -202,8 +229,7 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
  * is room: its content has to be read anyway. Mapped elsewhere it stays, so
  * that two readers do not chase it. True when the lock was given up for it.
  */
-static bool promote_first(struct kvl_region *r, u64 index,
-			  struct kvl_block *b)
+static bool promote_first(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home = kvl_block_home(b);
@@ -244,12 +270,13 @@ static bool lock_fast(struct kvl_block *b, struct wait *wait)
 }
 
 static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
-			     u64 index, struct kvl_block *b, struct wait *wait)
+			     u64 index, struct kvl_block *b, bool huge,
+			     struct wait *wait)
 {
 	if (!lock_fast(b, wait) ||
 	    (promote_first(r, index, b) && !lock_fast(b, wait)))
 		return VM_FAULT_RETRY;
-	return fault_locked(vmf, r, index, b);
+	return fault_locked(vmf, r, index, b, huge);
 }
 
 /* Brings the block in, with no lock of the fault held if that is allowed. */
@@ -296,12 +323,13 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	}
 	if (err)
 		return VM_FAULT_SIGBUS;
-	ret = map_block(vmf, r, index, b);
+	ret = map_block(vmf, r, index, b, false);
 	kvl_block_unlock(b);
 	return ret;
 }
 
-static vm_fault_t kvl_fault(struct vm_fault *vmf)
+/* With @huge by a PMD at once and without waiting, or VM_FAULT_FALLBACK. */
+static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	struct kvl_region *r = kvl_region(inode);
@@ -315,13 +343,16 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 	struct kvl_block *b;
 	vm_fault_t ret;
 
-	kvl_count(pool, KVL_C_FAULTS);
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
 	b = kvl_region_get(r, index);
 	if (!b)
 		return VM_FAULT_SIGBUS;
-	ret = fault_fast(vmf, r, index, b, &wait);
+	ret = fault_fast(vmf, r, index, b, huge, &wait);
+	/* It comes again as a fault of a page, and is counted then. */
+	if (huge && ret & (VM_FAULT_RETRY | VM_FAULT_FALLBACK))
+		return VM_FAULT_FALLBACK;
+	kvl_count(pool, KVL_C_FAULTS);
 	if (ret == VM_FAULT_RETRY)
 		ret = fault_wait(vmf, r, index, b, &wait);
 	if (start)
@@ -330,6 +361,24 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 				   wait.ns ? wait.begun - start : 0, wait.ns);
 	return ret;
 }
+
+static vm_fault_t kvl_fault(struct vm_fault *vmf)
+{
+	return fault(vmf, false);
+}
+
+#ifdef KVL_HAVE_INSERT_FOLIO_PMD
+/* Also called to make a PMD writable, which is the same. */
+static vm_fault_t kvl_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+
+	if (order != PMD_ORDER || !is_pmd_pool(kvl_sb_pool(inode->i_sb)) ||
+	    !thp_vma_suitable_order(vmf->vma, vmf->address, PMD_ORDER))
+		return VM_FAULT_FALLBACK;
+	return fault(vmf, true);
+}
+#endif
 
 /* Its presence alone lets faults run under the VMA lock. */
 static vm_fault_t kvl_map_pages(struct vm_fault *vmf, pgoff_t first,
@@ -382,6 +431,9 @@ static const struct vm_operations_struct kvl_vm_ops = {
 	.close = kvl_vm_close,
 	.mprotect = kvl_mprotect,
 	.fault = kvl_fault,
+#ifdef KVL_HAVE_INSERT_FOLIO_PMD
+	.huge_fault = kvl_huge_fault,
+#endif
 	.map_pages = kvl_map_pages,
 	.get_policy = kvl_get_policy,
 };

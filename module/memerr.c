@@ -34,6 +34,7 @@
 #include <asm/mce.h>
 #endif
 
+#include "compat.h"
 #include "memerr.h"
 #include "move.h"
 #include "params.h"
@@ -274,7 +275,7 @@ void kvl_memerr_report(unsigned long pfn)
 	if (READ_ONCE(kvl_param_lose_reports) ||
 	    !kfifo_in_spinlocked(&reports, &pfn, 1, &reports_lock))
 		WRITE_ONCE(overflowed, true);
-	queue_work(system_unbound_wq, &work);
+	queue_work(kvl_system_wq, &work);
 }
 
 /* The core calls this inside of memory_failure(), in process context. */
