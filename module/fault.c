@@ -10,10 +10,12 @@
  * Floor of a re-fault of a resident block: one block record, one slot, one
  * call that fills the PTEs. Nothing is allocated and no list is walked.
  */
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/userfaultfd_k.h>
 
 #include "compat.h"
 #include "domain.h"
@@ -24,7 +26,10 @@
 #include "trace.h"
 
 /* Pages handed to vm_insert_pages() at a time: the array is on the stack. */
-#define INSERT_BATCH 16
+#define INSERT_BATCH	16
+
+/* Between two looks at a block that is to leave a slot which has failed. */
+#define BAD_SLOT_US	5000
 
 static bool is_pmd_pool(struct kvl_pool *pool)
 {
@@ -52,8 +57,8 @@ static int insert_one_by_one(struct vm_area_struct *vma, unsigned long addr,
 static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 			      pgoff_t first, pgoff_t end, bool all)
 {
-	unsigned long addr =
-		vma->vm_start + ((first - vma->vm_pgoff) << PAGE_SHIFT);
+	unsigned long addr = vma->vm_start +
+			     ((first - vma->vm_pgoff) << PAGE_SHIFT);
 	struct page *pages[INSERT_BATCH];
 	int err = 0;
 
@@ -66,9 +71,10 @@ static vm_fault_t insert_ptes(struct vm_area_struct *vma, struct folio *folio,
 			pages[i] = folio_page(folio, first - folio->index + i);
 		err = vm_insert_pages(vma, addr, pages, &left);
 		if (err == -EBUSY && all)
-			err = insert_one_by_one(
-				vma, addr + ((nr - left) << PAGE_SHIFT),
-				pages + nr - left, left);
+			err = insert_one_by_one(vma,
+						addr + ((nr - left) <<
+							PAGE_SHIFT),
+						pages + nr - left, left);
 		first += nr;
 		addr += nr << PAGE_SHIFT;
 	}
@@ -105,7 +111,7 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 	u64 last = index | (nr - 1);
 
 	last = min(last, (u64)(vma->vm_pgoff + vma_pages(vma) - 1) >>
-				 pool->page_shift);
+			 pool->page_shift);
 	while (index++ < last) {
 		struct kvl_block *b = kvl_region_find(r, index);
 		vm_fault_t ret = VM_FAULT_SIGBUS;
@@ -160,7 +166,10 @@ static vm_fault_t map_pmd(struct vm_fault *vmf, struct folio *folio,
 	return VM_FAULT_LOCKED;
 }
 
-/* Maps a block in memory. Needs its lock and keeps it. */
+/*
+ * Maps a block in memory. Needs its lock and keeps it. VM_FAULT_RETRY: there is
+ * a good copy below, and the block is about to fall back to it.
+ */
 static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 			    u64 index, struct kvl_block *b, bool huge)
 {
@@ -175,9 +184,9 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 		return VM_FAULT_SIGBUS;
 	/* It has just failed, and its block is about to fall back, or be lost. */
 	if (READ_ONCE(s->bad))
-		return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags)
-			       ? VM_FAULT_NOPAGE
-			       : VM_FAULT_HWPOISON;
+		return b->shadow && !test_bit(KVL_B_DIRTY, &b->flags) ?
+			       VM_FAULT_RETRY :
+			       VM_FAULT_HWPOISON;
 	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
@@ -229,7 +238,8 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
  * is room: its content has to be read anyway. Mapped elsewhere it stays, so
  * that two readers do not chase it. True when the lock was given up for it.
  */
-static bool promote_first(struct kvl_region *r, u64 index, struct kvl_block *b)
+static bool promote_first(struct kvl_region *r, u64 index,
+			  struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home = kvl_block_home(b);
@@ -279,6 +289,14 @@ static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
 	return fault_locked(vmf, r, index, b, huge);
 }
 
+static bool is_in_bad_slot(struct kvl_pool *pool, struct kvl_block *b)
+{
+	u64 home = kvl_block_home(b);
+
+	return kvl_addr_is_memory(home) &&
+	       READ_ONCE(kvl_mem_slot(pool, home)->bad);
+}
+
 /* Brings the block in, with no lock of the fault held if that is allowed. */
 static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 			     u64 index, struct kvl_block *b, struct wait *wait)
@@ -308,6 +326,9 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	/* Who has spun in vain goes on waiting. */
 	if (!wait->ns)
 		wait->begun = start;
+	/* Somebody holds it: see memerr.c. */
+	if (is_in_bad_slot(pool, b))
+		fsleep(BAD_SLOT_US);
 	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
 				      KVL_RES_IN_SIZE, ahead);
 	kvl_count(pool, KVL_C_FAULT_WAITS);
@@ -325,7 +346,8 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 		return VM_FAULT_SIGBUS;
 	ret = map_block(vmf, r, index, b, false);
 	kvl_block_unlock(b);
-	return ret;
+	/* The lock of the fault is still held: as if it was done. */
+	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
 }
 
 /* With @huge by a PMD at once and without waiting, or VM_FAULT_FALLBACK. */
@@ -343,6 +365,8 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	struct kvl_block *b;
 	vm_fault_t ret;
 
+	if (!huge)
+		kvl_count(pool, KVL_C_FAULTS);
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
 	b = kvl_region_get(r, index);
@@ -352,7 +376,8 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	/* It comes again as a fault of a page, and is counted then. */
 	if (huge && ret & (VM_FAULT_RETRY | VM_FAULT_FALLBACK))
 		return VM_FAULT_FALLBACK;
-	kvl_count(pool, KVL_C_FAULTS);
+	if (huge)
+		kvl_count(pool, KVL_C_FAULTS);
 	if (ret == VM_FAULT_RETRY)
 		ret = fault_wait(vmf, r, index, b, &wait);
 	if (start)
@@ -372,9 +397,14 @@ static vm_fault_t kvl_fault(struct vm_fault *vmf)
 static vm_fault_t kvl_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
+	pgoff_t end = round_up(vmf->pgoff + 1, HPAGE_PMD_NR);
 
 	if (order != PMD_ORDER || !is_pmd_pool(kvl_sb_pool(inode->i_sb)) ||
-	    !thp_vma_suitable_order(vmf->vma, vmf->address, PMD_ORDER))
+	    !thp_vma_suitable_order(vmf->vma, vmf->address, PMD_ORDER) ||
+	    end > i_size_read(inode) >> PAGE_SHIFT)
+		return VM_FAULT_FALLBACK;
+	/* Its marks would stay behind in a PMD that becomes writable. */
+	if (userfaultfd_armed(vmf->vma))
 		return VM_FAULT_FALLBACK;
 	return fault(vmf, true);
 }

@@ -12,10 +12,11 @@
  * lost, or becomes KVLIFT_LOC_ERROR without a place. One that is being filled
  * is marked, and reported again when it is published.
  *
- * Looking through all slots takes a while, and the list of the machine's
- * memory errors is short. Should it be longer than the queue of reports, all
- * slots are looked through for pages that the core has marked; what only the
- * machine-check chain knows is lost then.
+ * Looking for a slot takes a while, and the list of the machine's memory errors
+ * is short. Should it be longer than the queue of reports, all slots are looked
+ * through: for those that are marked here, and for pages that the core has
+ * marked. A report of the machine-check chain that nobody else makes is lost
+ * then.
  *
  * What is not covered: the CPU reads a page, of which nobody knew yet that it
  * has failed, with anything but copy_mc, that is, to compute the checksum of
@@ -40,25 +41,31 @@
 #include "params.h"
 #include "trace.h"
 
-/* Who holds a block whose copy below is good is waited for so long, in ms. */
-#define HELD_TRIES	250
-#define HELD_WAIT	20
-
+/* For how long who holds a block whose copy below is good is waited for. */
+#define HELD_FOR	(10 * HZ)
+#define HELD_RETRY	20	/* ms */
 #define HELD_MAX	64
+
+/* Between two searches for what did not get into a queue. */
+#define SCAN_EVERY	HZ
 
 #define REPORTS		256	/* a power of two */
 
-static DEFINE_MUTEX(pools_lock);	/* the list of pools */
+static DEFINE_MUTEX(pools_lock);	/* the list of pools, and held */
 static LIST_HEAD(pools);
 
 static DEFINE_KFIFO(reports, unsigned long, REPORTS);
 static DEFINE_SPINLOCK(reports_lock);	/* who puts something in */
-static bool overflowed;			/* one did not go in */
 
-/* Pages of blocks that somebody holds. The worker's own. */
-static struct {
-	unsigned long pfn;
-	unsigned int tries;
+/* A report was lost, or a slot is held that did not get into the list. */
+static bool overflowed;
+
+/* Slots that have failed, with a block that somebody holds. */
+static struct held {
+	struct kvl_pool *pool;
+	struct kvl_member *m;
+	struct kvl_slot *s;
+	unsigned long until;
 } held[HELD_MAX];
 static unsigned int nr_held;
 
@@ -174,96 +181,118 @@ static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 	return err;
 }
 
-static struct kvl_slot *find(struct kvl_pool *pool, unsigned long pfn,
-			     struct kvl_member **m)
+static bool is_held(const struct kvl_slot *s)
 {
-	struct kvl_slot *s = NULL;
+	unsigned int i;
+
+	for (i = 0; i < nr_held; i++)
+		if (held[i].s == s)
+			return true;
+	return false;
+}
+
+static void first_look(struct kvl_pool *pool, struct kvl_member *m,
+		       struct kvl_slot *s)
+{
+	if (is_held(s) || !slot_failed(m, s, false))
+		return;
+	/* Found again when there is room: it is marked. */
+	if (nr_held == HELD_MAX) {
+		WRITE_ONCE(overflowed, true);
+		return;
+	}
+	held[nr_held++] = (struct held){
+		.pool = pool,
+		.m = m,
+		.s = s,
+		.until = jiffies + HELD_FOR,
+	};
+}
+
+static bool page_failed(struct kvl_pool *pool, unsigned long pfn)
+{
 	unsigned int id, i;
 
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
-		for (i = 0; i < pool->tiers[id].nr_members && !s; i++) {
-			*m = pool->tiers[id].members[i];
-			s = kvl_mem_mark_bad(*m, pfn);
+		for (i = 0; i < pool->tiers[id].nr_members; i++) {
+			struct kvl_member *m = pool->tiers[id].members[i];
+			struct kvl_slot *s = kvl_mem_mark_bad(m, pfn);
+
+			if (s) {
+				first_look(pool, m, s);
+				return true;
+			}
 		}
-	return s;
+	return false;
 }
 
-static int page_failed(unsigned long pfn, bool force)
+static void look_at_report(unsigned long pfn)
 {
-	struct kvl_slot *s = NULL;
-	struct kvl_member *m;
 	struct kvl_pool *pool;
-	int err = 0;
 
 	mutex_lock(&pools_lock);
-	list_for_each_entry(pool, &pools, memerr) {
-		s = find(pool, pfn, &m);
-		if (s)
+	list_for_each_entry(pool, &pools, memerr)
+		if (page_failed(pool, pfn))
 			break;
-	}
-	if (s)
-		err = slot_failed(m, s, force);
 	mutex_unlock(&pools_lock);
-	return err;
-}
-
-static void first_look(unsigned long pfn)
-{
-	bool full = nr_held == HELD_MAX;
-
-	if (!page_failed(pfn, full))
-		return;
-	held[nr_held].pfn = pfn;
-	held[nr_held++].tries = 0;
 }
 
 static void look_at_held(void)
 {
 	unsigned int i, n = 0;
 
+	mutex_lock(&pools_lock);
 	for (i = 0; i < nr_held; i++)
-		if (page_failed(held[i].pfn, ++held[i].tries >= HELD_TRIES))
+		if (slot_failed(held[i].m, held[i].s,
+				time_after_eq(jiffies, held[i].until)))
 			held[n++] = held[i];
 	nr_held = n;
+	mutex_unlock(&pools_lock);
 }
 
-/* Reports were lost: the core has marked the pages that it was told of. */
-static void look_for_marked(void)
+static void look_through(struct kvl_pool *pool)
 {
-	unsigned long pfn[16];
-	struct kvl_pool *pool;
-	unsigned int n, i;
+	unsigned int id, i;
 
-	do {
-		n = 0;
-		mutex_lock(&pools_lock);
-		list_for_each_entry(pool, &pools, memerr) {
-			n = kvl_mem_find_marked(pool, pfn, ARRAY_SIZE(pfn));
-			if (n)
-				break;
+	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
+		for (i = 0; i < pool->tiers[id].nr_members; i++) {
+			struct kvl_member *m = pool->tiers[id].members[i];
+			struct kvl_slot *s;
+			u32 n = 0;
+
+			while ((s = kvl_mem_next_bad(m, &n)))
+				first_look(pool, m, s);
 		}
-		mutex_unlock(&pools_lock);
-		for (i = 0; i < n; i++)
-			first_look(pfn[i]);
-	} while (n);
+}
+
+/* All slots that are known to be bad, or have pages that the core has marked. */
+static void look_through_all(void)
+{
+	struct kvl_pool *pool;
+
+	pr_warn_ratelimited("more memory errors than are kept in mind: looking through all slots\n");
+	mutex_lock(&pools_lock);
+	list_for_each_entry(pool, &pools, memerr)
+		look_through(pool);
+	mutex_unlock(&pools_lock);
 }
 
 static void work_fn(struct work_struct *work)
 {
-	unsigned long pfn;
+	unsigned long pfn, next = jiffies;
 
-	/* One reader: needs no lock. */
 	for (;;) {
+		/* One reader: needs no lock. */
 		while (kfifo_get(&reports, &pfn))
-			first_look(pfn);
-		if (READ_ONCE(overflowed)) {
-			WRITE_ONCE(overflowed, false);
-			look_for_marked();
-			continue;
+			look_at_report(pfn);
+		if (READ_ONCE(overflowed) && time_after_eq(jiffies, next) &&
+		    xchg(&overflowed, false)) {
+			look_through_all();
+			next = jiffies + SCAN_EVERY;
 		}
-		if (!nr_held)
+		if (!nr_held && !READ_ONCE(overflowed))
 			break;
-		msleep(HELD_WAIT);
+		msleep(HELD_RETRY);
 		look_at_held();
 	}
 }
@@ -356,8 +385,14 @@ void kvl_memerr_start(struct kvl_pool *pool)
 /* Nobody holds an inode of the pool for this any more when it returns. */
 void kvl_memerr_stop(struct kvl_pool *pool)
 {
+	unsigned int i, n = 0;
+
 	mutex_lock(&pools_lock);
 	list_del_init(&pool->memerr);
+	for (i = 0; i < nr_held; i++)
+		if (held[i].pool != pool)
+			held[n++] = held[i];
+	nr_held = n;
 	mutex_unlock(&pools_lock);
 }
 

@@ -218,6 +218,7 @@ static int add_node(struct kvl_pool *pool, struct fs_context *fc,
 static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 		      unsigned int tier, u64 bytes)
 {
+	struct kvl_tier *t = &pool->tiers[tier];
 	unsigned int nr = 0;
 	int node, err;
 	u64 share;
@@ -238,6 +239,7 @@ static int add_spread(struct kvl_pool *pool, struct fs_context *fc,
 		err = add_node(pool, fc, tier, node, share, 0);
 		if (err)
 			return err;
+		t->members[t->nr_members - 1]->spread = true;
 	}
 	return 0;
 }

@@ -8,9 +8,18 @@
 #include "place.h"
 #include "store.h"
 
+static bool means(const struct kvl_mount_member *opt, struct kvl_member *m)
+{
+	if (opt->tier == KVLIFT_TIER_NVME)
+		return !strcmp(kvl_bdev_path(m), opt->m.path);
+	if (opt->m.node < 0)
+		return m->spread || m->tier->nr_members == 1;
+	return m->node == opt->m.node;
+}
+
 /*
  * The first member from @i on that an option of a remount means. One without a
- * node means all members of the tier.
+ * node means those that such an option made, or the only one of the tier.
  */
 static struct kvl_member *find_member(struct kvl_pool *pool,
 				      const struct kvl_mount_member *opt,
@@ -18,16 +27,9 @@ static struct kvl_member *find_member(struct kvl_pool *pool,
 {
 	struct kvl_tier *t = &pool->tiers[opt->tier];
 
-	if (opt->tier != KVLIFT_TIER_NVME && opt->m.node < 0)
-		return i < t->nr_members ? t->members[i] : NULL;
-	for (; i < t->nr_members; i++) {
-		struct kvl_member *m = t->members[i];
-
-		if (opt->tier == KVLIFT_TIER_NVME ?
-			    !strcmp(kvl_bdev_path(m), opt->m.path) :
-			    m->node == opt->m.node)
-			return m;
-	}
+	for (; i < t->nr_members; i++)
+		if (means(opt, t->members[i]))
+			return t->members[i];
 	return NULL;
 }
 
@@ -55,7 +57,7 @@ static void note(struct change *c, unsigned int *nr, struct kvl_member *m,
 static int collect(struct kvl_pool *pool, struct fs_context *fc,
 		   struct kvl_mount *ctx, struct change *c, unsigned int *nr)
 {
-	unsigned int i, j;
+	unsigned int i, j, shares;
 
 	*nr = 0;
 	for (i = 0; i < ctx->nr; i++) {
@@ -66,7 +68,7 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 
 		if (!m)
 			return kvl_msg(fc, -EINVAL,
-				       "%s=: the pool has no such member; a remount changes budgets, it adds and removes nothing",
+				       "%s=: the pool has no such member (or several: name the node); a remount changes budgets, it adds and removes nothing",
 				       name);
 		if (!opt->m.bytes)
 			continue;
@@ -80,9 +82,10 @@ static int collect(struct kvl_pool *pool, struct fs_context *fc,
 			continue;
 		}
 		/* In equal shares, as at the mount. */
-		asked = DIV_ROUND_UP_ULL(asked,
-					 pool->tiers[opt->tier].nr_members);
-		for (j = 0; (m = find_member(pool, opt, j)); j++)
+		for (j = shares = 0; (m = find_member(pool, opt, j)); shares++)
+			j = m->id + 1;
+		asked = DIV_ROUND_UP_ULL(asked, shares);
+		for (j = 0; (m = find_member(pool, opt, j)); j = m->id + 1)
 			note(c, nr, m, &opt->m, asked);
 	}
 	return 0;

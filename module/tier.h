@@ -145,6 +145,7 @@ struct kvl_tier_ops {
  * @distance:	that counts
  * @bandwidth:	measured, MiB/s; 0: not yet
  * @latency:	measured, ns
+ * @spread:	made by a budget for all nodes
  * @share:	what the tier's reclaim worker has for the member's own
  * @measure:	measures, as soon as there are free slots
  */
@@ -178,6 +179,7 @@ struct kvl_member {
 	u32 distance;
 	u32 bandwidth;
 	u32 latency;
+	bool spread;
 	struct kvl_share *share;
 	struct delayed_work measure;
 	unsigned int measure_tries;
@@ -325,8 +327,7 @@ struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn);
-unsigned int kvl_mem_find_marked(struct kvl_pool *pool, unsigned long *pfn,
-				 unsigned int max);
+struct kvl_slot *kvl_mem_next_bad(struct kvl_member *m, u32 *n);
 int kvl_mem_wait_filled(struct kvl_member *m);
 u64 kvl_mem_release(struct kvl_member *m);
 void kvl_mem_regrow(struct kvl_member *m, u64 slots);

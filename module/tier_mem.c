@@ -195,6 +195,26 @@ void kvl_mem_recheck(struct kvl_pool *pool, u64 addr)
 		mod_delayed_work(pool->wq, &mem->recheck, 0);
 }
 
+/* From now on bad. True when it was free. Needs the member's lock. */
+static bool mark_bad(struct kvl_mem *mem, struct kvl_slot *s)
+{
+	bool was_free = s->free;
+
+	WRITE_ONCE(s->bad, true);
+	if (was_free) {
+		s->free = false;
+		mem->m.nfree--;
+		take_out(mem, s);
+	}
+	return was_free;
+}
+
+static void was_taken_out(struct kvl_mem *mem)
+{
+	atomic64_dec(&mem->m.tier->nfree);
+	kvl_pool_resized(mem->pool);
+}
+
 /*
  * The slot that page @pfn belongs to, if the member has it: from now on bad,
  * and out of use at once if it is free. Who uses it gives it up some time.
@@ -214,62 +234,54 @@ struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn)
 			continue;
 		spin_lock(&m->lock);
 		here = s->folio == folio;
-		was_free = here && s->free;
-		if (here)
-			WRITE_ONCE(s->bad, true);
-		if (was_free) {
-			s->free = false;
-			m->nfree--;
-			take_out(mem, s);
-		}
+		was_free = here && mark_bad(mem, s);
 		spin_unlock(&m->lock);
-		if (was_free) {
-			atomic64_dec(&m->tier->nfree);
-			kvl_pool_resized(mem->pool);
-		}
+		if (was_free)
+			was_taken_out(mem);
 		if (here)
 			return s;
 	}
 	return NULL;
 }
 
-static unsigned int find_marked(struct kvl_member *m, unsigned long *pfn,
-				unsigned int max)
+static bool has_marked_page(struct kvl_mem *mem, struct folio *folio)
 {
-	unsigned int shift = to_mem(m)->pool->page_shift, n = 0, p;
-	struct kvl_slot *s;
-	u32 i;
+	unsigned int i;
 
-	for (i = 0; n < max && (s = kvl_mem_nth_slot(m, i)); i++) {
-		/* It may go meanwhile; whoever acts on it looks again. */
-		struct folio *folio = READ_ONCE(s->folio);
-
-		cond_resched();
-		if (!folio || READ_ONCE(s->bad))
-			continue;
-		for (p = 0; p < 1u << shift; p++)
-			if (PageHWPoison(folio_page(folio, p))) {
-				pfn[n++] = folio_pfn(folio) + p;
-				break;
-			}
-	}
-	return n;
+	for (i = 0; i < 1u << mem->pool->page_shift; i++)
+		if (PageHWPoison(folio_page(folio, i)))
+			return true;
+	return false;
 }
 
 /*
- * Pages that the core has marked as bad, of slots that are not known to be, one
- * of each. How many, @max at most.
+ * The next slot from number @n on, which moves on, that is bad or has a page
+ * that the core has marked: then it is bad from now on.
  */
-unsigned int kvl_mem_find_marked(struct kvl_pool *pool, unsigned long *pfn,
-				 unsigned int max)
+struct kvl_slot *kvl_mem_next_bad(struct kvl_member *m, u32 *n)
 {
-	unsigned int id, i, n = 0;
+	struct kvl_mem *mem = to_mem(m);
+	struct kvl_slot *s;
+	bool bad, was_free;
 
-	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)
-		for (i = 0; i < pool->tiers[id].nr_members; i++)
-			n += find_marked(pool->tiers[id].members[i], pfn + n,
-					 max - n);
-	return n;
+	while ((s = kvl_mem_nth_slot(m, *n))) {
+		++*n;
+		cond_resched();
+		/* Under the lock the folio stays. */
+		spin_lock(&m->lock);
+		bad = s->bad;
+		was_free = false;
+		if (!bad && s->folio && has_marked_page(mem, s->folio)) {
+			was_free = mark_bad(mem, s);
+			bad = true;
+		}
+		spin_unlock(&m->lock);
+		if (was_free)
+			was_taken_out(mem);
+		if (bad)
+			return s;
+	}
+	return NULL;
 }
 
 /* For tests. */

@@ -132,6 +132,14 @@ mount -o remount,dram=24M,dram=16M@1 $MNT || fail "remount"
 [ "$(member dram/0/asked) $(member dram/1/asked)" = "192 256" ] || fail "shares: $(member dram/0/asked) $(member dram/1/asked)"
 kvtctl check $MNT/a 13 $((8 << 20)) || fail "check"
 umount_pool
+# Those that were named are not meant.
+mkpool 64K - - - dram=4M@2,dram=16M
+mount -o remount,dram=4M@2,dram=16M,low=4 $MNT || fail "the same budgets again"
+[ "$(member dram/0/asked) $(member dram/1/asked) $(member dram/2/asked)" = "64 128 128" ] || fail "shares: $(cat /sys/fs/kvlift/"$(pool)"/dram/*/asked | tr '\n' ' ')"
+umount_pool
+mkpool 64K - - - $MNT_MEM
+mount -o remount,dram=16M $MNT 2>/dev/null && fail "a budget for two named nodes"
+umount_pool
 
 # Equal ones: each block to the node next to where it was.
 mkpool 64K - - - $MNT_MEM,cxl=16M@2:1100,cxl=16M@3:1200
