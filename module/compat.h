@@ -8,6 +8,7 @@
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
@@ -31,7 +32,11 @@
 #define KVL_HAVE_INSERT_FOLIO_PMD
 #define kvl_insert_folio_pmd	vmf_insert_folio_pmd
 #else
-#define kvl_insert_folio_pmd(vmf, folio, write)	VM_FAULT_FALLBACK
+static inline vm_fault_t kvl_insert_folio_pmd(struct vm_fault *vmf,
+					      struct folio *folio, bool write)
+{
+	return VM_FAULT_FALLBACK;
+}
 #endif
 
 /* The workqueue for what runs anywhere: another name since 6.18. */
