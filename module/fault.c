@@ -98,6 +98,29 @@ static vm_fault_t map_ptes(struct vm_area_struct *vma, struct kvl_region *r,
 	return insert_ptes(vma, folio, first, end, all);
 }
 
+static vm_fault_t map_neighbour(struct vm_area_struct *vma,
+				struct kvl_region *r, u64 index,
+				struct kvl_block *b)
+{
+	u64 home = kvl_block_home(b);
+	vm_fault_t ret;
+	struct kvl_slot *s;
+	pgoff_t size;
+
+	if (index >= kvl_region_nr_blocks(r) || !home ||
+	    kvl_addr_tier(home) != KVLIFT_TIER_DRAM ||
+	    test_bit(KVL_B_MOVING, &b->flags))
+		return VM_FAULT_SIGBUS;
+	s = kvl_mem_slot(kvl_region_pool(r), home);
+	if (READ_ONCE(s->bad))
+		return VM_FAULT_SIGBUS;
+	size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
+	ret = map_ptes(vma, r, s->folio, size, false);
+	if (ret == VM_FAULT_NOPAGE)
+		kvl_heat_touch_slot(r, b, s);
+	return ret;
+}
+
 /*
  * Maps what is in the fastest memory of the blocks behind one that was just
  * mapped, up to the first that is not or is mapped already: a fault costs as
@@ -114,24 +137,11 @@ static void map_around(struct vm_fault *vmf, struct kvl_region *r, u64 index)
 			 pool->page_shift);
 	while (index++ < last) {
 		struct kvl_block *b = kvl_region_find(r, index);
-		vm_fault_t ret = VM_FAULT_SIGBUS;
-		pgoff_t size;
-		u64 home;
+		vm_fault_t ret;
 
 		if (!b || !kvl_block_trylock(b))
 			return;
-		home = kvl_block_home(b);
-		if (index < kvl_region_nr_blocks(r) && home &&
-		    kvl_addr_tier(home) == KVLIFT_TIER_DRAM &&
-		    !READ_ONCE(kvl_mem_slot(pool, home)->bad) &&
-		    !test_bit(KVL_B_MOVING, &b->flags)) {
-			size = i_size_read(&r->inode);
-			size = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
-			ret = map_ptes(vma, r, kvl_region_folio(r, b), size,
-				       false);
-			if (ret == VM_FAULT_NOPAGE)
-				kvl_heat_touch(r, index, b);
-		}
+		ret = map_neighbour(vma, r, index, b);
 		kvl_block_unlock(b);
 		if (ret != VM_FAULT_NOPAGE)
 			return;
@@ -190,7 +200,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
-	kvl_heat_touch(r, index, b);
+	kvl_heat_touch_slot(r, b, s);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
 		if (vma->vm_flags & VM_WRITE)

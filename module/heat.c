@@ -36,18 +36,36 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	spin_unlock(&t->lru_lock);
 }
 
-void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
+static bool touch(struct kvl_block *b)
 {
 	u32 now = (u32)jiffies;
 
-	/* There it is the clock of the next attempt to read. */
-	if (READ_ONCE(b->loc) & KVLIFT_LOC_ERROR)
-		return;
 	/* More often is of no use, and keeps hot blocks off the lock. */
 	if (now - READ_ONCE(b->touched) < TOUCH_INTERVAL)
-		return;
+		return false;
 	WRITE_ONCE(b->touched, now);
-	reorder(r, index, b, true);
+	return true;
+}
+
+void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	/* There it is the clock of the next attempt to read. */
+	if (!(READ_ONCE(b->loc) & KVLIFT_LOC_ERROR) && touch(b))
+		reorder(r, index, b, true);
+}
+
+void kvl_heat_touch_slot(struct kvl_region *r, struct kvl_block *b,
+			 struct kvl_slot *s)
+{
+	struct kvl_tier *t;
+
+	if (!touch(b))
+		return;
+	t = &kvl_region_pool(r)->tiers[kvl_addr_tier(s->addr)];
+	/* With the block's lock the slot stays the block's. */
+	spin_lock(&t->lru_lock);
+	list_move(&s->lru, &r->domain->tier[t->id].lru);
+	spin_unlock(&t->lru_lock);
 }
 
 void kvl_heat_cold(struct kvl_region *r, u64 index, struct kvl_block *b)

@@ -96,10 +96,10 @@ int bench_fault(struct bench *b)
 {
 	int ret, ret2;
 
-	ret = block_size(b, 64 * KIB, b->quick ? 128 : 512);
+	ret = block_size(b, 64 * KIB, b->quick ? 512 : 2048);
 	if (ret)
 		bench_lacks(b, "faults of 64K", ret);
-	ret2 = block_size(b, 2 * MIB, b->quick ? 8 : 24);
+	ret2 = block_size(b, 2 * MIB, b->quick ? 24 : 96);
 	if (ret2)
 		bench_lacks(b, "faults of 2M", ret2);
 	return ret ?: ret2;

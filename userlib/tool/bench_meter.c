@@ -104,26 +104,28 @@ void meter_start(struct meter *m)
 }
 
 /*
- * The naps that found nothing to do do not count. One is not enough: also a
- * task of SCHED_IDLE has a slice now and then while others are waiting.
+ * Naps that find nothing to do do not count. One is not the end: also a task of
+ * SCHED_IDLE has a slice now and then while others are waiting.
  */
 uint64_t meter_stop(const struct meter *m)
 {
-	struct meter last = look(), before = last, after;
+	struct meter before = look(), after;
+	uint64_t sum = used(m, &before), busy;
 	unsigned int i, quiet = 0;
 
 	for (i = 0; i < MAX_NAPS && quiet < QUIET; i++) {
 		bench_nap(NAP_NS);
 		after = look();
-		if (used(&before, &after) < QUIET_NS * idlers.nr) {
+		busy = used(&before, &after);
+		if (busy < QUIET_NS * idlers.nr) {
 			quiet++;
 		} else {
 			quiet = 0;
-			last = after;
+			sum += busy;
 		}
 		before = after;
 	}
-	return used(m, &last);
+	return sum;
 }
 
 void meter_settle(void)
