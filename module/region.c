@@ -18,6 +18,8 @@ void kvl_region_init(struct kvl_region *r)
 	unsigned int i;
 
 	xa_init_flags(&r->chunks, XA_FLAGS_ACCOUNT);
+	atomic_set(&r->nr_chunks, 0);
+	r->map = NULL;
 	xa_init_flags(&r->table, XA_FLAGS_ACCOUNT);
 	memset(&r->block0, 0, sizeof(r->block0));
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
@@ -28,41 +30,6 @@ void kvl_region_init(struct kvl_region *r)
 	r->sealed = false;
 	INIT_LIST_HEAD(&r->store);
 	r->has_table = false;
-}
-
-/* The block's record, or NULL when nothing was ever stored near it. */
-struct kvl_block *kvl_region_find(struct kvl_region *r, u64 index)
-{
-	struct kvl_chunk *c;
-
-	if (!index)
-		return &r->block0;
-	c = xa_load(&r->chunks, index >> KVL_CHUNK_SHIFT);
-	return c ? &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)] : NULL;
-}
-
-/* The block's record, made when needed. NULL: no memory. */
-struct kvl_block *kvl_region_get(struct kvl_region *r, u64 index)
-{
-	struct kvl_block *b = kvl_region_find(r, index);
-	struct kvl_chunk *c, *old;
-
-	if (b)
-		return b;
-	c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
-	if (!c)
-		return NULL;
-	old = xa_cmpxchg(&r->chunks, index >> KVL_CHUNK_SHIFT, NULL, c,
-			 GFP_KERNEL_ACCOUNT);
-	if (old) {
-		kfree(c);
-		if (xa_is_err(old))
-			return NULL;
-		c = old;
-	} else {
-		atomic64_inc(&kvl_objects.chunks);
-	}
-	return &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)];
 }
 
 /*
@@ -739,14 +706,7 @@ int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last)
 /* Frees everything a region holds; the inode has no user left. */
 void kvl_region_free_blocks(struct kvl_region *r)
 {
-	struct kvl_chunk *c;
-	unsigned long i;
-
 	drop_blocks(r, 0, LAST_INDEX);
-	xa_for_each(&r->chunks, i, c) {
-		kfree(c);
-		atomic64_dec(&kvl_objects.chunks);
-	}
-	xa_destroy(&r->chunks);
+	kvl_chunks_free(r);
 	kvl_table_free(r);
 }

@@ -29,10 +29,24 @@ struct kvl_chunk {
 };
 
 /**
+ * struct kvl_map - the first chunks of a region by number (chunk.c)
+ * @smaller:	the map before this one
+ * @nr:		size of @chunks
+ * @chunks:	NULL: look into the xarray
+ */
+struct kvl_map {
+	struct kvl_map *smaller;
+	u64 nr;
+	struct kvl_chunk *chunks[];
+};
+
+/**
  * struct kvl_region
  * @id:		never reused; also the inode number
  * @block0:	the first block, so that a file of one block needs no chunk
  * @chunks:	the others, never freed before evict_inode()
+ * @nr_chunks:	how many there are
+ * @map:	a quicker way to the first of them, or NULL
  * @nr:		blocks by tier of their home
  * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
  * @sealed:	nothing may change any more; set under i_rwsem
@@ -48,6 +62,8 @@ struct kvl_region {
 
 	struct kvl_block block0;
 	struct xarray chunks;
+	atomic_t nr_chunks;
+	struct kvl_map *map;
 	atomic64_t nr[KVLIFT_NR_TIERS];
 	atomic64_t nr_reserved;
 	void *inl;
@@ -109,7 +125,30 @@ static inline u64 kvl_region_nr_blocks(struct kvl_region *r)
 /* region.c */
 void kvl_region_init(struct kvl_region *r);
 void kvl_region_free_blocks(struct kvl_region *r);
-struct kvl_block *kvl_region_find(struct kvl_region *r, u64 index);
+struct kvl_block *kvl_region_find_slow(struct kvl_region *r, u64 index);
+void kvl_chunks_free(struct kvl_region *r);
+
+/* The block's record, or NULL when nothing was ever stored near it. */
+static inline struct kvl_block *kvl_region_find(struct kvl_region *r,
+						u64 index)
+{
+	u64 ci = index >> KVL_CHUNK_SHIFT;
+	struct kvl_chunk *c;
+	struct kvl_map *m;
+
+	if (!index)
+		return &r->block0;
+	/* Pairs with the releases in chunk.c. */
+	m = smp_load_acquire(&r->map);
+	if (likely(m && ci < m->nr)) {
+		/* The same. */
+		c = smp_load_acquire(&m->chunks[ci]);
+		if (likely(c))
+			return &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)];
+	}
+	return kvl_region_find_slow(r, index);
+}
+
 struct kvl_block *kvl_region_get(struct kvl_region *r, u64 index);
 struct kvl_block *kvl_region_next(struct kvl_region *r, u64 *index, u64 last);
 int kvl_region_grow(struct kvl_region *r, loff_t size);
