@@ -16,6 +16,7 @@
  * migrator never takes mmap_lock. A task that must wait for a slot or for
  * I/O holds no block lock.
  */
+#include <linux/hash.h>
 #include <linux/kernel.h>
 #include <linux/workqueue.h>
 #include <linux/psi.h>
@@ -51,18 +52,78 @@ bool kvl_block_spin(struct kvl_block *b)
 	}
 }
 
+/* Those who wait, by block; each says so in the block before it sleeps. */
+#define QUEUE_BITS	8
+
+static wait_queue_head_t queues[BIT(QUEUE_BITS)];
+
+static wait_queue_head_t *queue_of(struct kvl_block *b)
+{
+	return &queues[hash_ptr(b, QUEUE_BITS)];
+}
+
+void kvl_block_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(queues); i++)
+		init_waitqueue_head(&queues[i]);
+}
+
+/* Until nobody holds the lock, or until it was taken. 0, or -EINTR. */
+static int wait(struct kvl_block *b, int mode, bool take)
+{
+	wait_queue_head_t *q = queue_of(b);
+	DEFINE_WAIT(entry);
+	int err = 0;
+
+	for (;;) {
+		prepare_to_wait(q, &entry, mode);
+		set_bit(KVL_B_WAITED, &b->flags);
+		/* Pairs with the operation that gives the lock up. */
+		smp_mb__after_atomic();
+		if (take ? kvl_block_try(b) :
+			   !test_bit_acquire(KVL_B_LOCK, &b->flags))
+			break;
+		if (signal_pending_state(mode, current)) {
+			err = -EINTR;
+			break;
+		}
+		if (take)
+			schedule();
+		else
+			io_schedule();
+	}
+	finish_wait(q, &entry);
+	return err;
+}
+
+/*
+ * All are woken, after the bit is cleared: who did not get the lock sets it
+ * again. Who joined the queue before it was cleared is woken, and who does
+ * later sets it later.
+ */
+void kvl_block_wake(struct kvl_block *b)
+{
+	clear_bit(KVL_B_WAITED, &b->flags);
+	/* Orders the clear before the look at the wait queue. */
+	smp_mb__after_atomic();
+	wake_up_all(queue_of(b));
+}
+
 void kvl_block_lock(struct kvl_block *b)
 {
 	might_sleep();
 	kvl_block_dep_acquire();
-	wait_on_bit_lock(&b->flags, KVL_B_LOCK, TASK_UNINTERRUPTIBLE);
+	if (!kvl_block_try(b))
+		wait(b, TASK_UNINTERRUPTIBLE, true);
 }
 
 /* 0, or -EINTR when the task is being killed. */
 int kvl_block_lock_killable(struct kvl_block *b)
 {
 	might_sleep();
-	if (wait_on_bit_lock(&b->flags, KVL_B_LOCK, TASK_KILLABLE))
+	if (!kvl_block_try(b) && wait(b, TASK_KILLABLE, true))
 		return -EINTR;
 	kvl_block_dep_acquire();
 	return 0;
@@ -75,23 +136,11 @@ int kvl_block_wait(struct kvl_block *b)
 	int err;
 
 	might_sleep();
+	if (!test_bit_acquire(KVL_B_LOCK, &b->flags))
+		return 0;
 	/* To the task this is memory that is not there yet. */
 	psi_memstall_enter(&pflags);
-	err = wait_on_bit_io(&b->flags, KVL_B_LOCK, TASK_KILLABLE);
+	err = wait(b, TASK_KILLABLE, false);
 	psi_memstall_leave(&pflags);
-	return err ? -EINTR : 0;
-}
-
-void kvl_block_unlock_async(struct kvl_block *b)
-{
-	clear_bit_unlock(KVL_B_LOCK, &b->flags);
-	/* Orders the clear before the look at the wait queue. */
-	smp_mb__after_atomic();
-	wake_up_bit(&b->flags, KVL_B_LOCK);
-}
-
-void kvl_block_unlock(struct kvl_block *b)
-{
-	kvl_block_dep_release();
-	kvl_block_unlock_async(b);
+	return err;
 }

@@ -39,6 +39,7 @@ static int __init kvlift_init(void)
 {
 	int err;
 
+	kvl_block_init();
 	err = kvl_stats_init();
 	if (err)
 		return err;
