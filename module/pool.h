@@ -150,4 +150,19 @@ u32 kvl_pool_crc(struct kvl_pool *pool, const void *data, size_t len);
 int kvl_super_register(void);
 void kvl_super_unregister(void);
 
+/* The member that an address is of. */
+static inline struct kvl_member *kvl_addr_member(struct kvl_pool *pool,
+						 u64 addr)
+{
+	return pool->tiers[kvl_addr_tier(addr)]
+		.members[kvlift_loc_member(addr)];
+}
+
+/* The slot in memory that an address is of. */
+static inline struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr)
+{
+	return kvl_member_slot(kvl_addr_member(pool, addr),
+			       kvlift_loc_slot(addr));
+}
+
 #endif /* KVL_POOL_H */

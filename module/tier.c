@@ -100,12 +100,6 @@ u64 kvl_tier_surplus(struct kvl_tier *t)
 	return sum;
 }
 
-struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr)
-{
-	return pool->tiers[kvl_addr_tier(addr)]
-		.members[kvlift_loc_member(addr)];
-}
-
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_member *m = kvl_addr_member(pool, addr);

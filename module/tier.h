@@ -146,6 +146,7 @@ struct kvl_tier_ops {
  * @bandwidth:	measured, MiB/s; 0: not yet
  * @latency:	measured, ns
  * @spread:	made by a budget for all nodes
+ * @segs:	of memory: slots by number, in segments that never move
  * @share:	what the tier's reclaim worker has for the member's own
  * @measure:	measures, as soon as there are free slots
  */
@@ -180,6 +181,7 @@ struct kvl_member {
 	u32 bandwidth;
 	u32 latency;
 	bool spread;
+	struct kvl_slot **segs;
 	struct kvl_share *share;
 	struct delayed_work measure;
 	unsigned int measure_tries;
@@ -261,6 +263,14 @@ struct kvl_slot {
 	bool bad;
 };
 
+#define KVL_SEG_SHIFT	10
+#define KVL_SEG_SLOTS	BIT(KVL_SEG_SHIFT)
+
+static inline struct kvl_slot *kvl_member_slot(struct kvl_member *m, u32 id)
+{
+	return &m->segs[id >> KVL_SEG_SHIFT][id & (KVL_SEG_SLOTS - 1)];
+}
+
 static inline unsigned int kvl_addr_tier(u64 addr)
 {
 	return kvlift_loc_tier(addr);
@@ -289,7 +299,6 @@ bool kvl_member_usable(struct kvl_member *m);
 
 /* One slot of a member. -ENOSPC. */
 int kvl_member_alloc(struct kvl_member *m, u64 *addr);
-struct kvl_member *kvl_addr_member(struct kvl_pool *pool, u64 addr);
 struct folio *kvl_addr_folio(struct kvl_pool *pool, u64 addr);
 
 void kvl_tier_init(struct kvl_tier *t, struct kvl_pool *pool, unsigned int id);
@@ -323,7 +332,6 @@ void kvl_pool_resized(struct kvl_pool *pool);
 /* tier_mem.c */
 struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 				  unsigned int tier, int node, u64 bytes);
-struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_nth_slot(struct kvl_member *m, u32 n);
 void kvl_mem_recheck(struct kvl_pool *pool, u64 addr);
 struct kvl_slot *kvl_mem_mark_bad(struct kvl_member *m, unsigned long pfn);

@@ -22,9 +22,6 @@
 #include "params.h"
 #include "pool.h"
 
-#define SEG_SHIFT	10
-#define SEG_SLOTS	BIT(SEG_SHIFT)
-
 /* Lost slots are looked at again after this. */
 #define LOST_RETRY	(HZ / 4)
 
@@ -32,8 +29,7 @@
  * struct kvl_mem - a node's share of a tier
  * @m:		what the layers above see
  * @pool:	the pool
- * @segs:	slot descriptors by number, in segments that never move
- * @nr_segs:	size of @segs
+ * @nr_segs:	size of @m.segs
  * @nr_ids:	slot numbers handed out so far
  * @free:	frozen folios
  * @empty:	slot numbers without a folio
@@ -47,7 +43,6 @@
 struct kvl_mem {
 	struct kvl_member m;
 	struct kvl_pool *pool;
-	struct kvl_slot **segs;
 	u32 nr_segs;
 	u32 nr_ids;
 	struct list_head free;
@@ -67,13 +62,7 @@ static struct kvl_mem *to_mem(struct kvl_member *m)
 
 static struct kvl_slot *slot(struct kvl_mem *mem, u32 id)
 {
-	return &mem->segs[id >> SEG_SHIFT][id & (SEG_SLOTS - 1)];
-}
-
-struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr)
-{
-	return slot(to_mem(kvl_addr_member(pool, addr)),
-		    kvlift_loc_slot(addr));
+	return kvl_member_slot(&mem->m, id);
 }
 
 /* Slot number @n, in use or not; NULL: there are not that many. */
@@ -406,13 +395,13 @@ static struct kvl_slot *take_id(struct kvl_mem *mem)
 	if (s)
 		return s;
 	id = mem->nr_ids;
-	if (id >> SEG_SHIFT >= mem->nr_segs)
+	if (id >> KVL_SEG_SHIFT >= mem->nr_segs)
 		return NULL;
-	if (!(id & (SEG_SLOTS - 1))) {
-		s = kvcalloc(SEG_SLOTS, sizeof(*s), GFP_KERNEL);
+	if (!(id & (KVL_SEG_SLOTS - 1))) {
+		s = kvcalloc(KVL_SEG_SLOTS, sizeof(*s), GFP_KERNEL);
 		if (!s)
 			return NULL;
-		mem->segs[id >> SEG_SHIFT] = s;
+		mem->m.segs[id >> KVL_SEG_SHIFT] = s;
 	}
 	s = slot(mem, id);
 	INIT_LIST_HEAD(&s->lru);
@@ -663,8 +652,8 @@ static void mem_destroy(struct kvl_member *m)
 	}
 	WARN_ON_ONCE(m->got);
 	for (i = 0; i < mem->nr_segs; i++)
-		kvfree(mem->segs[i]);
-	kvfree(mem->segs);
+		kvfree(mem->m.segs[i]);
+	kvfree(mem->m.segs);
 	kfree(mem);
 }
 
@@ -717,9 +706,9 @@ struct kvl_member *kvl_mem_create(struct kvl_pool *pool, struct fs_context *fc,
 	if (!mem)
 		return ERR_PTR(-ENOMEM);
 	max = NODE_DATA(node)->node_present_pages >> pool->page_shift;
-	mem->nr_segs = DIV_ROUND_UP_ULL(max + 1, SEG_SLOTS);
-	mem->segs = kvcalloc(mem->nr_segs, sizeof(*mem->segs), GFP_KERNEL);
-	if (!mem->segs) {
+	mem->nr_segs = DIV_ROUND_UP_ULL(max + 1, KVL_SEG_SLOTS);
+	mem->m.segs = kvcalloc(mem->nr_segs, sizeof(*mem->m.segs), GFP_KERNEL);
+	if (!mem->m.segs) {
 		kfree(mem);
 		return ERR_PTR(-ENOMEM);
 	}
