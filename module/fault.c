@@ -159,7 +159,8 @@ static vm_fault_t map_pmd(struct vm_fault *vmf, struct folio *folio,
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 	pmd_t pmd;
 
-	folio_lock(folio);
+	if (!folio_trylock(folio))
+		folio_lock(folio);
 	if (huge) {
 		pmd = pmdp_get(vmf->pmd);
 		if (size >= folio_next_index(folio) &&
@@ -277,16 +278,21 @@ struct wait {
 };
 
 /* Waits no longer than a switch would take. */
-static bool lock_fast(struct kvl_block *b, struct wait *wait)
+static noinline bool lock_spin(struct kvl_block *b, struct wait *wait)
 {
-	bool got = kvl_block_trylock(b);
+	bool got = false;
 
-	if (!got && kvl_addr_is_memory(kvl_block_home(b))) {
+	if (kvl_addr_is_memory(kvl_block_home(b))) {
 		wait->begun = ktime_get_ns();
 		got = kvl_block_spin(b);
 		wait->ns += ktime_get_ns() - wait->begun;
 	}
 	return got;
+}
+
+static inline bool lock_fast(struct kvl_block *b, struct wait *wait)
+{
+	return likely(kvl_block_trylock(b)) || lock_spin(b, wait);
 }
 
 static vm_fault_t fault_fast(struct vm_fault *vmf, struct kvl_region *r,
@@ -377,11 +383,16 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 
 	if (!huge)
 		kvl_count(pool, KVL_C_FAULTS);
-	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
-		return VM_FAULT_SIGBUS;
-	b = kvl_region_get(r, index);
-	if (!b)
-		return VM_FAULT_SIGBUS;
+	b = kvl_region_find(r, index);
+	if (unlikely(!b)) {
+		/* Looked at again under the lock. */
+		if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode),
+						   PAGE_SIZE))
+			return VM_FAULT_SIGBUS;
+		b = kvl_region_get(r, index);
+		if (!b)
+			return VM_FAULT_SIGBUS;
+	}
 	ret = fault_fast(vmf, r, index, b, huge, &wait);
 	/* It comes again as a fault of a page, and is counted then. */
 	if (huge && ret & (VM_FAULT_RETRY | VM_FAULT_FALLBACK))

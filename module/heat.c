@@ -57,14 +57,16 @@ void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
 void kvl_heat_touch_slot(struct kvl_region *r, struct kvl_block *b,
 			 struct kvl_slot *s)
 {
+	unsigned int id;
 	struct kvl_tier *t;
 
 	if (!touch(b))
 		return;
-	t = &kvl_region_pool(r)->tiers[kvl_addr_tier(s->addr)];
+	id = kvl_addr_tier(s->addr);
+	t = &kvl_region_pool(r)->tiers[id];
 	/* With the block's lock the slot stays the block's. */
 	spin_lock(&t->lru_lock);
-	list_move(&s->lru, &r->domain->tier[t->id].lru);
+	list_move(&s->lru, &r->domain->tier[id].lru);
 	spin_unlock(&t->lru_lock);
 }
 
