@@ -39,8 +39,10 @@ static void lfu_by_hand(void)
 
 static void arc_by_hand(void)
 {
-	/* b is a ghost when it comes again: T1 may be longer, and a goes; then
-	 * a is one: c goes, and a and b stay. */
+	/*
+	 * b is a ghost when it comes again: T1 may be longer, and a goes; then
+	 * a is one: c goes, and a and b stay.
+	 */
 	CHECK_EQ(hits("a,a,b,c,b,a,b,a,b,a", "arc", 2), 5);
 	/* A scan passes through T1 and leaves T2 alone. */
 	CHECK_EQ(hits("a,b,a,b,c,d,e,f,g,h,a,b", "arc", 3), 4);
@@ -49,8 +51,10 @@ static void arc_by_hand(void)
 
 static void s3fifo_by_hand(void)
 {
-	/* Small queue of 1: newcomers go first, a and b as ghosts come back
-	 * into main and outlive the scan. */
+	/*
+	 * Small queue of 1: newcomers go first, a and b as ghosts come back
+	 * into main and outlive the scan.
+	 */
 	CHECK_EQ(hits("a,b,c,d,e,a,b,f,g,h,i,a,b", "s3fifo", 4), 2);
 	CHECK_EQ(hits("a,b,c,d,e,a,b,f,g,h,i,a,b", "fifo", 4), 0);
 	/* Used twice in the small queue: moves on by itself. */

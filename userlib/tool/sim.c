@@ -314,6 +314,10 @@ const struct sim_policy *const sim_policies[] = {
 	&sim_lfu, &sim_leaf, &sim_opt,	  NULL,
 };
 
+_Static_assert(sizeof(sim_policies) / sizeof(sim_policies[0]) <=
+		       SIM_MAX_POLICIES + 1,
+	       "room for all policies in a report");
+
 const struct sim_policy *sim_find(const char *name, size_t len)
 {
 	const struct sim_policy *const *p;

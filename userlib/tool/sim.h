@@ -49,9 +49,9 @@ struct sim_request {
 struct sim;
 
 /*
- * A policy. Every callback but victims is optional. A block is cached between
- * added and removed; its storage and its place in a list or the index outlive
- * that, so that a policy can remember what it evicted.
+ * A policy. Callbacks may be missing, all but victims. A block is cached
+ * between added and removed; its storage and its place in a list or the index
+ * outlive that, so that a policy can remember what it evicted.
  */
 struct sim_policy {
 	const char *name;
@@ -180,6 +180,8 @@ struct sim_result {
 /* One file each: sim_NAME.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
 extern const struct sim_policy sim_leaf, sim_opt;
+
+#define SIM_MAX_POLICIES 32u
 
 /* All of them; ends with NULL. */
 extern const struct sim_policy *const sim_policies[];

@@ -6,8 +6,10 @@
  */
 #include "sim.h"
 
-/* In storage: the last request with the block. At most one leaf has a given
- * one, since the blocks of a request lie on one path. */
+/*
+ * In storage: the last request with the block. No two leaves have the same one,
+ * since the blocks of a request lie on one path.
+ */
 
 static void accessed(struct sim *s, const uint32_t *ids, uint32_t nr)
 {

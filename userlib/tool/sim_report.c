@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* What a simulation reports, for people and for programs. */
-#include <string.h>
+#include <math.h>
 
 #include "simulate.h"
 #include "util.h"
@@ -27,6 +27,7 @@ void sim_json(const struct sim_report *r)
 			json_u64(&j, "cache_blocks", r->sizes[k].blocks);
 			json_f64(&j, "block_hit", sim_block_hit(c));
 			json_f64(&j, "prefix_hit", sim_prefix_hit(c));
+			json_f64(&j, "gap_closed", sim_gap_closed(r, i, k));
 			json_u64(&j, "requests", c->requests);
 			json_u64(&j, "refs", c->refs);
 			json_u64(&j, "fills", c->fills);
@@ -66,6 +67,31 @@ static void table(const struct sim_report *r, const char *title,
 		row(r, i, value, digits);
 }
 
+/* Where the way is short a few hits are a large share of it. */
+static void gap_table(const struct sim_report *r)
+{
+	unsigned int i, k;
+	bool any = false;
+	double share;
+
+	for (k = 0; k < r->nr_sizes; k++)
+		any |= !isnan(sim_gap_closed(r, 0, k));
+	if (!any)
+		return;
+	puts("way from lru to opt, in per cent of the prefix hits between them");
+	for (i = 0; i < r->nr_policies; i++) {
+		printf("  %-8s", r->policies[i]->name);
+		for (k = 0; k < r->nr_sizes; k++) {
+			share = sim_gap_closed(r, i, k);
+			if (isnan(share))
+				printf(" %10s", "-");
+			else
+				printf(" %10.1f", share * 100);
+		}
+		putchar('\n');
+	}
+}
+
 static double fills_per_request(const struct sim_result *c)
 {
 	return per_request(c, c->fills);
@@ -94,6 +120,7 @@ void sim_text(const struct sim_report *r, bool verbose)
 	putchar('\n');
 	table(r, "prefix hit rate: the block and all before it in the request",
 	      sim_prefix_hit, 4);
+	gap_table(r);
 	table(r, "block hit rate", sim_block_hit, 4);
 	snprintf(title, sizeof(title), "blocks of %s filled per request",
 		 size_text(r->block, size));

@@ -84,8 +84,10 @@ static uint32_t main_victim(struct sim *s)
 	return id;
 }
 
-/* The same of the small queue; what was used moves on, for which main may
- * have to make room: that is then the victim. */
+/*
+ * The same of the small queue. What was used twice moves on; if the main queue
+ * has to make room for it, that is the victim.
+ */
 static uint32_t small_victim(struct sim *s)
 {
 	struct s3fifo *p = s->priv;

@@ -2,6 +2,7 @@
 /* kvlift simulate: hit rates of policies on a trace, without a pool. */
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,26 @@ double sim_refs_per_s(const struct sim_result *c)
 {
 	return c->elapsed_ns ? (double)c->refs * 1e9 / (double)c->elapsed_ns
 			     : 0;
+}
+
+double sim_gap_closed(const struct sim_report *r, unsigned int policy,
+		      unsigned int size)
+{
+	const struct sim_result *lru = NULL, *opt = NULL;
+	unsigned int i;
+	double from, to;
+
+	for (i = 0; i < r->nr_policies; i++) {
+		if (r->policies[i] == &sim_lru)
+			lru = sim_cell(r, i, size);
+		if (r->policies[i] == &sim_opt)
+			opt = sim_cell(r, i, size);
+	}
+	if (!lru || !opt || lru->prefix_hits >= opt->prefix_hits)
+		return NAN;
+	from = sim_prefix_hit(lru);
+	to = sim_prefix_hit(opt);
+	return (sim_prefix_hit(sim_cell(r, policy, size)) - from) / (to - from);
 }
 
 /* The next item of a list with commas; false at the end. */
@@ -144,6 +165,10 @@ int sim_parse_policies(struct sim_report *r, const char *list)
 	size_t len;
 
 	r->nr_policies = 0;
+	while (!list && sim_policies[r->nr_policies]) {
+		r->policies[r->nr_policies] = sim_policies[r->nr_policies];
+		r->nr_policies++;
+	}
 	while (next_item(&list, &item, &len)) {
 		p = sim_find(item, len);
 		if (!p)
@@ -369,14 +394,8 @@ static int simulate(struct args *a, struct sim_report *r)
 
 int run_simulate(int argc, char **argv)
 {
-	struct args a = { .cache = "1%,5%,10%,20%",
-			  .policies = "lru,fifo,s3fifo,arc,lfu,leaf,opt",
-			  .seed = 1 };
-	const struct sim_policy *policies[16];
-	enum sim_mode modes[16];
-	struct sim_report r = { .block = 64 * MIB,
-				.policies = policies,
-				.modes = modes };
+	struct args a = { .cache = "1%,5%,10%,20%", .seed = 1 };
+	struct sim_report r = { .block = 64 * MIB };
 	struct trace t;
 	int ret;
 

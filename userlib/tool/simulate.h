@@ -19,8 +19,8 @@ struct sim_report {
 	uint64_t block; /* bytes */
 	struct sim_size sizes[SIM_MAX_SIZES];
 	unsigned int nr_sizes;
-	const struct sim_policy **policies;
-	enum sim_mode *modes; /* of each policy */
+	const struct sim_policy *policies[SIM_MAX_POLICIES];
+	enum sim_mode modes[SIM_MAX_POLICIES]; /* of each policy */
 	unsigned int nr_policies;
 	struct sim_result *results; /* policy by policy */
 };
@@ -34,13 +34,19 @@ sim_cell(const struct sim_report *r, unsigned int policy, unsigned int size)
 double sim_block_hit(const struct sim_result *c);
 double sim_prefix_hit(const struct sim_result *c);
 double sim_refs_per_s(const struct sim_result *c);
+/*
+ * How far a policy is on the way from the prefix hits of lru (0) to those of
+ * opt (1). NaN when one of them was not run or there is no way to go.
+ */
+double sim_gap_closed(const struct sim_report *r, unsigned int policy,
+		      unsigned int size);
 
 /*
  * "1%,5%" or "1000" blocks into r->sizes, for a trace of that many distinct
  * blocks. 0, or EXIT_USAGE after a message.
  */
 int sim_parse_sizes(struct sim_report *r, const char *list, uint32_t blocks);
-/* Names into r->policies. 0, or EXIT_USAGE after a message. */
+/* Names, or NULL for all, into r->policies. 0, or EXIT_USAGE after a message. */
 int sim_parse_policies(struct sim_report *r, const char *list);
 
 void sim_json(const struct sim_report *r);
