@@ -79,17 +79,19 @@ random_refs(struct trace *t, uint32_t blocks, uint32_t requests)
 	}
 }
 
-__attribute__((unused)) static struct sim_result played(const struct trace *t,
-							const char *policy,
-							enum sim_mode mode,
-							uint32_t capacity)
+__attribute__((unused)) static struct sim_result
+played_in_batches(const struct trace *t, const char *policy, enum sim_mode mode,
+		  uint32_t capacity, uint32_t batch)
 {
 	const struct sim_policy *p = sim_find(policy, strlen(policy));
+	struct sim_setup setup = { mode, capacity, batch };
 	struct sim_result r;
 
-	if (!p ||
-	    sim_run(t, p, mode ? mode : p->mode, capacity, &r, NULL, NULL))
+	if (!p)
 		abort();
+	if (!mode)
+		setup.mode = p->mode;
+	CHECK_EQ(sim_run(t, p, &setup, &r, NULL, NULL), 0);
 	/* What holds for every policy. */
 	CHECK_EQ(r.requests, t->nr_requests);
 	CHECK_EQ(r.refs, t->nr_refs);
@@ -97,6 +99,14 @@ __attribute__((unused)) static struct sim_result played(const struct trace *t,
 	CHECK_EQ(r.block_hits + r.fills + r.bypassed, r.refs);
 	CHECK(r.fills - r.evictions <= capacity);
 	return r;
+}
+
+__attribute__((unused)) static struct sim_result played(const struct trace *t,
+							const char *policy,
+							enum sim_mode mode,
+							uint32_t capacity)
+{
+	return played_in_batches(t, policy, mode, capacity, 1);
 }
 
 #endif

@@ -133,12 +133,12 @@ static bool goes_before(const struct slow *m, enum model kind, uint32_t a,
 }
 
 static struct sim_result slow_per_block(const struct trace *t, enum model kind,
-					uint32_t capacity)
+					uint32_t capacity, uint32_t batch)
 {
 	struct sim_result r = { 0 };
 	struct slow m = { .n = 0 };
 	uint64_t q, i, now = 0;
-	uint32_t b, v;
+	uint32_t b, v, go;
 
 	for (q = 0; q < t->nr_requests; q++) {
 		bool prefix = true;
@@ -155,7 +155,8 @@ static struct sim_result slow_per_block(const struct trace *t, enum model kind,
 				continue;
 			}
 			prefix = false;
-			if (m.n == capacity) {
+			go = m.n == capacity ? batch : 0;
+			for (; go && m.n; go--) {
 				v = SIM_NONE;
 				for (b = 0; b < t->nr_ids; b++)
 					if (m.in[b] &&
@@ -187,9 +188,12 @@ static void classics_agree_with_slow_models(void)
 			random_tree(&t, 60, 200);
 		for (int k = 0; k < 3; k++) {
 			uint32_t capacity = 1 + chance(t.nr_ids + 3);
+			uint32_t batch = 1 + chance(3) * chance(20);
 
-			want = slow_per_block(&t, (enum model)k, capacity);
-			got = played(&t, names[k], 0, capacity);
+			want = slow_per_block(&t, (enum model)k, capacity,
+					      batch);
+			got = played_in_batches(&t, names[k], 0, capacity,
+						batch);
 			CHECK_EQ(got.block_hits, want.block_hits);
 			CHECK_EQ(got.prefix_hits, want.prefix_hits);
 		}
@@ -367,8 +371,9 @@ static void extreme_sizes_do_no_harm(void)
 		CHECK_EQ(played(&t, p->name, SIM_PER_BLOCK, UINT32_MAX - 1)
 				 .block_hits,
 			 t.nr_refs - t.nr_ids);
-		for (uint32_t c = 1; c < 4; c++)
-			played(&t, p->name, SIM_PER_BLOCK, c);
+		for (uint32_t c = 1; c < 50; c++)
+			played_in_batches(&t, p->name, SIM_PER_BLOCK, c,
+					  1 + c * c % 70);
 	}
 	trace_free(&t);
 }

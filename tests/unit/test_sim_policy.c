@@ -93,12 +93,13 @@ static const struct sim_policy recorder = {
 static int run_text(const char *text, const struct sim_policy *p,
 		    enum sim_mode mode, uint32_t capacity, struct sim_result *r)
 {
+	const struct sim_setup setup = { mode, capacity, 1 };
 	struct trace t;
 	int ret;
 
 	log_text[0] = 0;
 	trace_of(&t, text);
-	ret = sim_run(&t, p, mode, capacity, r, NULL, NULL);
+	ret = sim_run(&t, p, &setup, r, NULL, NULL);
 	trace_free(&t);
 	return ret;
 }
@@ -136,6 +137,7 @@ static void atomic_stops_at_what_is_not_kept(void)
 
 static void many_hits_come_in_batches(void)
 {
+	const struct sim_setup setup = { SIM_PER_BLOCK, 200, 1 };
 	uint64_t ids[200];
 	struct sim_result r;
 	struct trace t;
@@ -147,11 +149,7 @@ static void many_hits_come_in_batches(void)
 	trace_add(&t, ids, 200);
 	trace_add(&t, ids, 200);
 	/* The recorder's checks are what counts. */
-	CHECK_EQ(sim_run(&t, sim_find("lru", 3), SIM_PER_BLOCK, 200, &r, NULL,
-			 NULL),
-		 0);
-	CHECK_EQ(r.block_hits, 200);
-	CHECK_EQ(sim_run(&t, &recorder, SIM_PER_BLOCK, 200, &r, NULL, NULL), 0);
+	CHECK_EQ(sim_run(&t, &recorder, &setup, &r, NULL, NULL), 0);
 	CHECK_EQ(r.block_hits, 199);
 	trace_free(&t);
 }
@@ -198,6 +196,7 @@ static void a_policy_sees_the_request(void)
 		.request_begin = look,
 		.tick = tick,
 	};
+	const struct sim_setup setup = { SIM_PER_BLOCK, 9, 1 };
 	static const double when[] = { 0, 1500, 1, 2000, 2500, 9000 };
 	uint64_t ids[] = { 7, 8, 9 };
 	struct request q = { .input_length = 900,
@@ -214,7 +213,7 @@ static void a_policy_sees_the_request(void)
 		trace_add_request(&t, &q);
 		q.nr_ids = 3;
 	}
-	CHECK_EQ(sim_run(&t, &looker, SIM_PER_BLOCK, 9, &r, NULL, NULL), 0);
+	CHECK_EQ(sim_run(&t, &looker, &setup, &r, NULL, NULL), 0);
 	CHECK_EQ(begins, 6);
 	/* At 1.5, 2.5 and 9 s. */
 	CHECK_EQ(ticks, 3);

@@ -29,7 +29,7 @@ EOF
 sim t.jsonl --cache 50%,4 --policy lru,opt --block 1M --json >out || say "status $?"
 sed 's/,"refs_per_s":[0-9.e+]*}/}/g' out >got
 cat >want <<'EOF'
-[{"policy":"lru","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":2,"bypassed":0,"fills_per_request":1.33333333,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"lru","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":0,"bypassed":0,"fills_per_request":1.33333333,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"opt","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"block":1048576,"bytes_filled":2097152,"atomic":false},{"policy":"opt","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"block":1048576,"bytes_filled":2097152,"atomic":false}]
+[{"policy":"lru","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":2,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"lru","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":0,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"opt","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false},{"policy":"opt","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false}]
 EOF
 cmp -s got want || say "JSON is $(cat got)"
 sim t.jsonl --requests 2 --policy lru --cache 100% --json | grep -q '"requests":2,"refs":4,' || say "--requests"
@@ -52,9 +52,10 @@ sim t.jsonl --atomic --policy leaf,opt --cache 2 --json | grep -o '"atomic":true
 [ "$(cat out)" = 2 ] || say "--atomic"
 
 sim t.jsonl --cache 2 >out || say "table: status $?"
-for p in lru fifo s3fifo arc lfu leaf opt; do
+names=$(sim --help | sed '1,/^Policies:/d' | awk '{ print $1 }')
+[ "$(echo $names | wc -w)" -ge 7 ] || say "policies in the help: $names"
+for p in $names; do
 	[ "$(grep -c "^  $p " out)" -ge 3 ] || say "no three rows of $p"
-	sim --help | grep -qw "$p" || say "$p is not in the help"
 	grep -qw "$p" "$TOP/userlib/man/kvlift-simulate.1" || say "$p is not in the man page"
 done
 sim t.jsonl --cache 2 --verbose --policy lru | grep -q 'per second' || say "--verbose"
@@ -62,12 +63,20 @@ sim t.jsonl --cache 2 --verbose --policy lru | grep -q 'per second' || say "--ve
 sim --generate agent --requests 40 --seed 3 --plot p.svg >a || say "--plot"
 sim --generate agent --requests 40 --seed 3 >b
 cmp -s a b || say "the same seed, other figures"
-[ "$(grep -c '<polyline' p.svg)" = 7 ] || say "not a line per policy"
+[ "$(grep -c '<polyline' p.svg)" = "$(echo $names | wc -w)" ] || say "not a line per policy"
 grep -q '>prefix hit rate<' p.svg || say "no label"
+sim t.jsonl --cache 2,2 --policy lru --plot one.svg >out || say "--plot of one size"
+grep -q 'points="327.0,' one.svg || say "one size is not in the middle"
 # Every coordinate is inside the picture.
 sed -n 's/.*points="\(.*\)".*/\1/p' p.svg | tr ' ' '\n' |
 	awk -F, '$1 < 64 || $1 > 590 || $2 < 48 || $2 > 380 { bad = 1 } END { exit bad || !NR }' ||
 	say "a line leaves the plot"
+
+# The target of 10^6 references a second, at the better of two sizes.
+sim --generate agent --requests 4000 --cache 5%,20% --json | tr '{' '\n' |
+	sed -n 's/"policy":"\([a-z0-9]*\)".*"refs_per_s":\([0-9]*\).*/\1 \2/p' >speed
+awk '{ if ($2 > best[$1]) best[$1] = $2 } END { for (p in best) if (best[p] < 1000000) { print p, best[p]; bad = 1 } exit bad || !NR }' speed ||
+	say "too slow: $(cat speed)"
 
 refused 2 'no such policy; there are lru, fifo, s3fifo, arc, lfu, leaf, opt' t.jsonl --policy lru,clock
 refused 2 'no such policy' t.jsonl --policy ''
@@ -80,6 +89,7 @@ for s in 101% -5% 5%% x 1.5 '' 0x5% nan% '5%,,'; do
 done
 refused 2 'lru does not evict the ends of chains first' t.jsonl --atomic --policy leaf,lru
 refused 2 '--requests 0' t.jsonl --requests 0
+refused 2 '--batch 0' t.jsonl --batch 0
 refused 2 '--block 0' t.jsonl --block 0
 refused 2 'exclude each other' t.jsonl --generate chat
 refused 2 'more than one trace' t.jsonl t.jsonl

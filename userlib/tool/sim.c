@@ -13,6 +13,7 @@ struct run {
 	struct sim_result *result;
 	uint32_t hits[SIM_BATCH]; /* not told yet */
 	uint32_t nr_hits;
+	uint32_t batch;
 	uint64_t next_tick;
 };
 
@@ -73,37 +74,52 @@ static void evict(struct run *r, uint32_t id)
 		r->policy->removed(&r->s, id);
 }
 
-/* Room for want more blocks. 1, 0 when the policy has no victim, or -errno. */
-static int make_room(struct run *r, uint32_t want)
+/* One batch of victims. How many went, 0 when there is none, or -errno. */
+static int evict_some(struct run *r, uint32_t want)
 {
 	struct sim *s = &r->s;
-	uint32_t ids[SIM_BATCH], n, i, lack;
+	uint32_t ids[SIM_BATCH], n, i;
 	const char *why;
 
-	while (s->nr_cached + want > s->capacity) {
-		lack = s->nr_cached + want - s->capacity;
-		n = r->policy->victims(s, ids,
-				       lack < SIM_BATCH ? lack : SIM_BATCH);
-		if (!n)
-			return 0;
-		if (n > lack || n > SIM_BATCH) {
-			error("policy %s: gave %u victims, was asked for %u",
-			      r->policy->name, n, lack);
+	if (want > SIM_BATCH)
+		want = SIM_BATCH;
+	n = r->policy->victims(s, ids, want);
+	if (n > want) {
+		error("policy %s: gave %u victims, was asked for %u",
+		      r->policy->name, n, want);
+		return -EPROTO;
+	}
+	for (i = 0; i < n; i++) {
+		why = sim_bound(s, ids[i]);
+		if (why) {
+			error("policy %s: block %u as a victim in request %llu: %s",
+			      r->policy->name, ids[i],
+			      (unsigned long long)s->request.nr + 1, why);
 			return -EPROTO;
 		}
-		for (i = 0; i < n; i++) {
-			why = sim_bound(s, ids[i]);
-			if (why) {
-				error("policy %s: block %u as a victim in request %llu: %s",
-				      r->policy->name, ids[i],
-				      (unsigned long long)s->request.nr + 1,
-				      why);
-				return -EPROTO;
-			}
-			evict(r, ids[i]);
-		}
+		evict(r, ids[i]);
 	}
-	return 1;
+	return (int)n;
+}
+
+/* Room for a block. 1, 0 when the policy has no victim, or -errno. */
+static int make_room(struct run *r)
+{
+	struct sim *s = &r->s;
+	uint32_t lack;
+	int n;
+
+	if (s->nr_cached < s->capacity)
+		return 1;
+	lack = r->batch < s->capacity ? r->batch : s->capacity;
+	for (; lack; lack -= (uint32_t)n) {
+		n = evict_some(r, lack);
+		if (n < 0)
+			return n;
+		if (!n)
+			break;
+	}
+	return s->nr_cached < s->capacity;
 }
 
 /* A block that missed. 1 when it is kept, 0 when not, or -errno. */
@@ -114,7 +130,7 @@ static int miss(struct run *r, uint32_t id)
 	tell_hits(r);
 	if (r->policy->admit && r->policy->admit(&r->s, id) != SIM_KEEP)
 		return 0;
-	ret = make_room(r, 1);
+	ret = make_room(r);
 	if (ret > 0)
 		insert(r, id);
 	return ret;
@@ -258,7 +274,7 @@ static int play(struct run *r, const struct trace *t,
 	return 0;
 }
 
-static int setup(struct run *r, const struct trace *t)
+static int prepare(struct run *r, const struct trace *t)
 {
 	struct sim *s = &r->s;
 	uint32_t i;
@@ -279,23 +295,24 @@ static int setup(struct run *r, const struct trace *t)
 }
 
 int sim_run(const struct trace *t, const struct sim_policy *policy,
-	    enum sim_mode mode, uint32_t capacity, struct sim_result *result,
+	    const struct sim_setup *setup, struct sim_result *result,
 	    void (*step)(void *arg, uint64_t refs), void *arg)
 {
 	struct run r = {
 		.s = { .policy = policy,
-		       .mode = mode,
-		       .capacity = capacity,
+		       .mode = setup->mode,
+		       .capacity = setup->capacity,
 		       .nr_blocks = t->nr_ids },
 		.policy = policy,
 		.result = result,
+		.batch = setup->batch ? setup->batch : 1,
 	};
 	uint64_t start;
 	int ret;
 
 	memset(result, 0, sizeof(*result));
 	start = now_ns();
-	ret = setup(&r, t);
+	ret = prepare(&r, t);
 	if (!ret) {
 		ret = play(&r, t, step, arg);
 		if (policy->detach)

@@ -187,13 +187,18 @@ extern const struct sim_policy sim_leaf, sim_opt;
 extern const struct sim_policy *const sim_policies[];
 const struct sim_policy *sim_find(const char *name, size_t len);
 
+struct sim_setup {
+	enum sim_mode mode;
+	uint32_t capacity; /* blocks */
+	uint32_t batch;	   /* victims asked for when it is full; 0 is 1 */
+};
+
 /*
- * Run a trace against a cache of that many blocks. step, when there, is called
- * after each request with the references so far. 0 or -errno; what a policy
- * did wrong is printed.
+ * Run a trace against a cache. step, when there, is called after each request
+ * with the references so far. 0 or -errno; what a policy did wrong is printed.
  */
 int sim_run(const struct trace *t, const struct sim_policy *policy,
-	    enum sim_mode mode, uint32_t capacity, struct sim_result *r,
+	    const struct sim_setup *setup, struct sim_result *r,
 	    void (*step)(void *arg, uint64_t refs), void *arg);
 
 #endif

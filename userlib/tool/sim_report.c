@@ -35,6 +35,7 @@ void sim_json(const struct sim_report *r)
 			json_u64(&j, "bypassed", c->bypassed);
 			json_f64(&j, "fills_per_request",
 				 per_request(c, c->fills));
+			json_u64(&j, "batch", r->batch);
 			json_u64(&j, "block", r->block);
 			json_u64(&j, "bytes_filled", c->fills * r->block);
 			json_bool(&j, "atomic", r->modes[i] == SIM_ATOMIC);

@@ -29,16 +29,28 @@ static const char help[] =
 	"\n"
 	"  --cache LIST       sizes, as a share of the distinct blocks or as a number of\n"
 	"                     blocks (1%,5%,10%,20%)\n"
-	"  --policy LIST      of lru, fifo, s3fifo, arc, lfu, leaf, opt (all)\n"
+	"  --policy LIST      of the policies below (all)\n"
 	"  --requests N       only the first N requests\n"
 	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
 	"  --seed N           of the generator\n"
 	"  --atomic           look each request up as a whole, and keep chains whole\n"
 	"                     (leaf, opt; leaf always does)\n"
+	"  --batch N          victims that are asked for at a time (1)\n"
 	"  --block SIZE       bytes of a block, for the bytes moved (64M)\n"
 	"  --plot FILE        write the prefix hit rates as an SVG picture\n"
 	"  --verbose          report the speed of the simulation too\n"
-	"  --json             report as JSON\n";
+	"  --json             report as JSON\n"
+	"\n"
+	"Policies:\n";
+
+static void show_help(void)
+{
+	const struct sim_policy *const *p;
+
+	fputs(help, stdout);
+	for (p = sim_policies; *p; p++)
+		printf("  %-8s %s\n", (*p)->name, (*p)->summary);
+}
 
 double sim_block_hit(const struct sim_result *c)
 {
@@ -205,6 +217,7 @@ enum {
 	OPT_GENERATE,
 	OPT_SEED,
 	OPT_ATOMIC,
+	OPT_BATCH,
 	OPT_BLOCK,
 	OPT_PLOT,
 	OPT_VERBOSE,
@@ -218,6 +231,7 @@ static const struct option options[] = {
 	{ "generate", required_argument, NULL, OPT_GENERATE },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "atomic", no_argument, NULL, OPT_ATOMIC },
+	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
 	{ "plot", required_argument, NULL, OPT_PLOT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -249,6 +263,8 @@ static int trace_arg(int c, struct args *a)
 
 static int take_arg(int c, struct args *a, struct sim_report *r)
 {
+	uint64_t n;
+
 	switch (c) {
 	case OPT_CACHE:
 		a->cache = optarg;
@@ -262,6 +278,12 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 		return trace_arg(c, a);
 	case OPT_ATOMIC:
 		a->atomic = true;
+		return 0;
+	case OPT_BATCH:
+		if (parse_u64(optarg, UINT32_MAX, &n) || !n)
+			return usage_error("--batch %s: not a number of blocks",
+					   optarg);
+		r->batch = (uint32_t)n;
 		return 0;
 	case OPT_BLOCK:
 		if (parse_size(optarg, &r->block) || !r->block ||
@@ -290,7 +312,7 @@ static int parse_args(int argc, char **argv, struct args *a,
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'h') {
-			fputs(help, stdout);
+			show_help();
 			return EXIT_OK + 1;
 		}
 		ret = take_arg(c, a, r);
@@ -347,6 +369,7 @@ static void step(void *arg, uint64_t refs)
 
 static int run_all(struct sim_report *r)
 {
+	struct sim_setup setup = { .batch = r->batch };
 	struct steps s = { .before = 0 };
 	unsigned int i, k;
 	int ret = 0;
@@ -355,8 +378,9 @@ static int run_all(struct sim_report *r)
 		       r->t->nr_refs * r->nr_policies * r->nr_sizes);
 	for (i = 0; i < r->nr_policies && !ret; i++) {
 		for (k = 0; k < r->nr_sizes && !ret; k++) {
-			ret = sim_run(r->t, r->policies[i], r->modes[i],
-				      r->sizes[k].blocks,
+			setup.mode = r->modes[i];
+			setup.capacity = r->sizes[k].blocks;
+			ret = sim_run(r->t, r->policies[i], &setup,
 				      &r->results[i * r->nr_sizes + k], step,
 				      &s);
 			s.before += r->t->nr_refs;
@@ -395,7 +419,7 @@ static int simulate(struct args *a, struct sim_report *r)
 int run_simulate(int argc, char **argv)
 {
 	struct args a = { .cache = "1%,5%,10%,20%", .seed = 1 };
-	struct sim_report r = { .block = 64 * MIB };
+	struct sim_report r = { .block = 64 * MIB, .batch = 1 };
 	struct trace t;
 	int ret;
 

@@ -17,6 +17,7 @@ struct sim_report {
 	const char *trace;
 	const struct trace *t;
 	uint64_t block; /* bytes */
+	uint32_t batch;
 	struct sim_size sizes[SIM_MAX_SIZES];
 	unsigned int nr_sizes;
 	const struct sim_policy *policies[SIM_MAX_POLICIES];
