@@ -33,8 +33,8 @@ static const char help[] =
 	"  --requests N       only the first N requests\n"
 	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
 	"  --seed N           of the generator\n"
-	"  --atomic           look each request up as a whole, and keep chains whole\n"
-	"                     (leaf, opt; leaf always does)\n"
+	"  --atomic           look each request up as a whole, and keep chains whole;\n"
+	"                     only policies that can (leaf, which always does, and opt)\n"
 	"  --batch N          victims that are asked for at a time (1)\n"
 	"  --block SIZE       bytes of a block, for the bytes moved (64M)\n"
 	"  --plot FILE        write the prefix hit rates as an SVG picture\n"
@@ -122,10 +122,10 @@ static int parse_size_item(struct sim_size *size, uint32_t blocks)
 		return usage_error(
 			"--cache %s: neither a share from 0%% to 100%% nor a number of blocks",
 			size->text);
-	if (!n)
+	if (!n && blocks)
 		return usage_error(
 			"--cache %s: a cache of 0 blocks; the trace has %u distinct ones, so give %.2g%% or more",
-			size->text, blocks, 100.0 / (blocks ? blocks : 1));
+			size->text, blocks, 100.0 / blocks);
 	size->blocks = (uint32_t)n;
 	return 0;
 }
@@ -169,7 +169,19 @@ static int no_policy(const char *name, size_t len)
 			   (int)len, name, names);
 }
 
-int sim_parse_policies(struct sim_report *r, const char *list)
+static bool can(const struct sim_policy *p, bool atomic)
+{
+	return !atomic || (p->modes & SIM_ATOMIC);
+}
+
+static void add_policy(struct sim_report *r, const struct sim_policy *p,
+		       bool atomic)
+{
+	r->policies[r->nr_policies] = p;
+	r->modes[r->nr_policies++] = atomic ? SIM_ATOMIC : p->mode;
+}
+
+int sim_parse_policies(struct sim_report *r, const char *list, bool atomic)
 {
 	const struct sim_policy *p;
 	const char *item;
@@ -177,10 +189,9 @@ int sim_parse_policies(struct sim_report *r, const char *list)
 	size_t len;
 
 	r->nr_policies = 0;
-	while (!list && sim_policies[r->nr_policies]) {
-		r->policies[r->nr_policies] = sim_policies[r->nr_policies];
-		r->nr_policies++;
-	}
+	for (i = 0; !list && sim_policies[i]; i++)
+		if (can(sim_policies[i], atomic))
+			add_policy(r, sim_policies[i], atomic);
 	while (next_item(&list, &item, &len)) {
 		p = sim_find(item, len);
 		if (!p)
@@ -189,23 +200,11 @@ int sim_parse_policies(struct sim_report *r, const char *list)
 			if (r->policies[i] == p)
 				return usage_error("--policy: %s stands twice",
 						   p->name);
-		r->policies[r->nr_policies++] = p;
-	}
-	return 0;
-}
-
-static int set_modes(struct sim_report *r, bool atomic)
-{
-	unsigned int i;
-
-	for (i = 0; i < r->nr_policies; i++) {
-		const struct sim_policy *p = r->policies[i];
-
-		r->modes[i] = atomic ? SIM_ATOMIC : p->mode;
-		if (!(p->modes & r->modes[i]))
+		if (!can(p, atomic))
 			return usage_error(
-				"--atomic: %s does not evict the ends of chains first, leaf and opt do",
+				"--atomic: %s does not evict the ends of chains first; without --policy those that do are run",
 				p->name);
+		add_policy(r, p, atomic);
 	}
 	return 0;
 }
@@ -324,12 +323,10 @@ static int parse_args(int argc, char **argv, struct args *a,
 	else if (argc - optind == 1 && a->generate)
 		ret = usage_error("a trace and --generate exclude each other");
 	else
-		ret = sim_parse_policies(r, a->policies);
+		ret = sim_parse_policies(r, a->policies, a->atomic);
+	/* What is no size at all is told before a long trace is read. */
 	if (!ret)
-		ret = set_modes(r, a->atomic);
-	/* Known sizes are checked when the trace is there; bad ones now. */
-	if (!ret)
-		ret = sim_parse_sizes(r, a->cache, UINT32_MAX);
+		ret = sim_parse_sizes(r, a->cache, 0);
 	a->trace = argv[optind];
 	return ret ? ret + 1 : 0;
 }

@@ -44,11 +44,14 @@ double sim_gap_closed(const struct sim_report *r, unsigned int policy,
 
 /*
  * "1%,5%" or "1000" blocks into r->sizes, for a trace of that many distinct
- * blocks. 0, or EXIT_USAGE after a message.
+ * blocks; 0 when that is not known yet. 0, or EXIT_USAGE after a message.
  */
 int sim_parse_sizes(struct sim_report *r, const char *list, uint32_t blocks);
-/* Names, or NULL for all, into r->policies. 0, or EXIT_USAGE after a message. */
-int sim_parse_policies(struct sim_report *r, const char *list);
+/*
+ * Names into r->policies; NULL is all that can be run so. 0, or EXIT_USAGE
+ * after a message.
+ */
+int sim_parse_policies(struct sim_report *r, const char *list, bool atomic);
 
 void sim_json(const struct sim_report *r);
 void sim_text(const struct sim_report *r, bool verbose);
