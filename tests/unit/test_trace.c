@@ -57,6 +57,24 @@ static void unknown_fields_are_skipped(void)
 	CHECK_EQ(r.nr_ids, 1);
 }
 
+static void labels_are_numbers_or_unknown(void)
+{
+	CHECK_EQ(
+		parse("{\"session\":7,\"turn\":0,\"agent\":2,\"hash_ids\":[1]}"),
+		0);
+	CHECK(r.session == 7 && r.turn == 0 && r.agent == 2);
+	CHECK_EQ(
+		parse("{\"session\":\"a\",\"turn\":-1,\"agent\":[0],\"hash_ids\":[1]}"),
+		0);
+	CHECK(r.session == TRACE_UNKNOWN && r.turn == TRACE_UNKNOWN &&
+	      r.agent == TRACE_UNKNOWN);
+	CHECK_EQ(
+		parse("{\"session\":4294967295,\"turn\":1.5,\"hash_ids\":[1]}"),
+		0);
+	CHECK(r.session == TRACE_UNKNOWN && r.turn == TRACE_UNKNOWN);
+	CHECK_EQ(parse("{\"session\":,\"hash_ids\":[1]}"), -EINVAL);
+}
+
 static void malformed_lines_are_refused(void)
 {
 	static const char *const bad[] = {
@@ -159,6 +177,30 @@ static void ids_get_numbers_of_first_use(void)
 	CHECK_EQ(t.start[3], 6);
 	CHECK_EQ(trace_find(&t, 9), 3);
 	CHECK_EQ(trace_find(&t, 10), UINT32_MAX);
+	trace_free(&t);
+}
+
+static void requests_keep_what_they_say(void)
+{
+	uint64_t ids[] = { 5, 6 };
+	struct request q = { .timestamp = 1.5,
+			     .input_length = 1000,
+			     .session = 3,
+			     .turn = 4,
+			     .agent = 1,
+			     .ids = ids,
+			     .nr_ids = 2 };
+	struct trace t;
+
+	CHECK_EQ(trace_init(&t), 0);
+	CHECK_EQ(trace_add(&t, ids, 2), 0);
+	CHECK_EQ(trace_add_request(&t, &q), 0);
+	CHECK(t.info[0].session == TRACE_UNKNOWN && t.info[0].timestamp == 0);
+	CHECK(t.info[1].timestamp == 1.5);
+	CHECK_EQ(t.info[1].input_length, 1000);
+	CHECK(t.info[1].session == 3 && t.info[1].turn == 4 &&
+	      t.info[1].agent == 1);
+	CHECK_EQ(t.nr_refs, 4);
 	trace_free(&t);
 }
 
@@ -320,10 +362,12 @@ int main(void)
 {
 	CASE(lines_are_parsed);
 	CASE(unknown_fields_are_skipped);
+	CASE(labels_are_numbers_or_unknown);
 	CASE(malformed_lines_are_refused);
 	CASE(damaged_lines_do_no_harm);
 	CASE(deep_nesting_is_no_recursion);
 	CASE(ids_get_numbers_of_first_use);
+	CASE(requests_keep_what_they_say);
 	CASE(many_ids_survive_rehashing);
 	CASE(plain_files_are_read);
 	CASE(xz_files_are_read);

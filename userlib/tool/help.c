@@ -19,6 +19,8 @@ const struct verb verbs[] = {
 	{ "domain", "limit, guarantee and account directories", run_domain },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
+	{ "simulate", "hit rates of policies on a request trace",
+	  run_simulate },
 	{ "bench", "measure costs beside those of peers", run_bench },
 	{ "version", "show the versions of tool, library and interface",
 	  run_version },

@@ -205,6 +205,24 @@ static int natural_number(struct cursor *c, uint64_t *n)
 	return whole ? 0 : fail(c, "not a natural number of 64 bits");
 }
 
+/* A small number; a name, or anything else that is none, counts as unknown. */
+static int label(struct cursor *c, uint32_t *value)
+{
+	uint64_t natural;
+	double v;
+	bool whole;
+	int ret;
+
+	*value = TRACE_UNKNOWN;
+	blanks(c);
+	if (!digit(c))
+		return skip(c);
+	ret = number(c, &v, &natural, &whole);
+	if (!ret && whole && natural < TRACE_UNKNOWN)
+		*value = (uint32_t)natural;
+	return ret;
+}
+
 static int id_list(struct cursor *c, struct request *r)
 {
 	int ret;
@@ -264,6 +282,12 @@ static int fields(struct cursor *c, struct request *r, bool *have_ids)
 			ret = natural_number(c, &r->input_length);
 		} else if (is(key, len, "output_length")) {
 			ret = natural_number(c, &r->output_length);
+		} else if (is(key, len, "session")) {
+			ret = label(c, &r->session);
+		} else if (is(key, len, "turn")) {
+			ret = label(c, &r->turn);
+		} else if (is(key, len, "agent")) {
+			ret = label(c, &r->agent);
 		} else {
 			ret = skip(c);
 		}
@@ -283,6 +307,9 @@ int request_parse(const char *line, size_t len, struct request *r,
 	r->timestamp = 0;
 	r->input_length = 0;
 	r->output_length = 0;
+	r->session = TRACE_UNKNOWN;
+	r->turn = TRACE_UNKNOWN;
+	r->agent = TRACE_UNKNOWN;
 	r->nr_ids = 0;
 	ret = fields(&c, r, &have_ids);
 	if (!ret) {

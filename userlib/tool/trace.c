@@ -32,6 +32,7 @@ void trace_free(struct trace *t)
 	free(t->ids);
 	free(t->refs);
 	free(t->start);
+	free(t->info);
 	free(t->hash);
 	memset(t, 0, sizeof(*t));
 }
@@ -124,9 +125,33 @@ int trace_add(struct trace *t, const uint64_t *ids, uint32_t count)
 	/* start has one element more than there are requests. */
 	ret = grow(&t->start, &t->cap_requests, t->nr_requests + 1,
 		   sizeof(*t->start));
+	if (!ret)
+		ret = grow(&t->info, &t->cap_info, t->nr_requests,
+			   sizeof(*t->info));
 	if (ret)
 		return ret;
+	t->info[t->nr_requests] = (struct request_info){
+		.session = TRACE_UNKNOWN,
+		.turn = TRACE_UNKNOWN,
+		.agent = TRACE_UNKNOWN,
+	};
 	t->start[++t->nr_requests] = t->nr_refs;
+	return 0;
+}
+
+int trace_add_request(struct trace *t, const struct request *r)
+{
+	int ret = trace_add(t, r->ids, r->nr_ids);
+
+	if (ret)
+		return ret;
+	t->info[t->nr_requests - 1] = (struct request_info){
+		.timestamp = r->timestamp,
+		.input_length = r->input_length,
+		.session = r->session,
+		.turn = r->turn,
+		.agent = r->agent,
+	};
 	return 0;
 }
 
@@ -178,7 +203,7 @@ int trace_load(struct trace *t, const char *path, uint64_t max)
 			      why);
 			goto out;
 		}
-		ret = trace_add(t, r.ids, r.nr_ids);
+		ret = trace_add_request(t, &r);
 		if (ret)
 			break;
 	}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The simulator on the real traces: rates that another simulator found. Needs
+ * the traces beside the repository.
+ */
+#include <math.h>
+#include <unistd.h>
+
+#include "sim_model.h"
+
+static const double shares[] = { 0.01, 0.05, 0.10, 0.20, 0.50 };
+
+#define NR_SHARES (sizeof(shares) / sizeof(shares[0]))
+
+struct row {
+	const char *policy;
+	double prefix_hit[NR_SHARES]; /* 0: not known */
+	uint64_t fills[NR_SHARES];
+};
+
+static const struct row chat[] = {
+	{ "lru", { 0.0455, 0.1420, 0.2299, 0.3045, 0.3484 }, { 0 } },
+	{ "leaf",
+	  { 0.0455, 0.1420, 0.2299, 0.3047, 0.3484 },
+	  { 185442, 166689 } },
+	{ "opt", { 0.2079, 0.3474, 0.3509, 0.3509, 0.3509 }, { 0 } },
+	{ "s3fifo", { 0.0596, 0, 0, 0.2932, 0 }, { 0 } },
+	{ "arc", { 0, 0.1540, 0.2393, 0, 0.3481 }, { 0 } },
+};
+
+static const struct row agent[] = {
+	{ "lru", { 0.0358, 0.4936, 0.8210, 0.9367, 0.9595 }, { 0 } },
+	{ "leaf",
+	  { 0.0445, 0.5214, 0.8307, 0.9385, 0.9596 },
+	  { 2067810, 1070963, 378938 } },
+	{ "opt", { 0.3075, 0.7658, 0.9039, 0.9563, 0.9622 }, { 0 } },
+	{ "arc", { 0.1250, 0.5276, 0.8040, 0.9319, 0.9583 }, { 0 } },
+};
+
+static char path[512];
+
+static const char *find(const char *name)
+{
+	const char *top = getenv("TOP");
+
+	snprintf(path, sizeof(path), "%s/../shared/traces/%s", top ? top : ".",
+		 name);
+	return access(path, R_OK) ? NULL : path;
+}
+
+static struct sim_result compare_at(const struct trace *t, const char *policy,
+				    uint32_t blocks, double want, double within)
+{
+	struct sim_result r = played(t, policy, 0, blocks);
+	double rate = (double)r.prefix_hits / (double)r.refs;
+
+	if (fabs(rate - want) > within)
+		printf("# %s, %u blocks: %.5f, not %.4f\n", policy, blocks,
+		       rate, want);
+	CHECK(fabs(rate - want) <= within);
+	return r;
+}
+
+/*
+ * The other simulator cut the sizes off, which shows in the fourth digit and in
+ * the fills; ours are rounded.
+ */
+static void compare(const struct trace *t, const struct row *row)
+{
+	struct sim_result r;
+
+	for (size_t k = 0; k < NR_SHARES; k++) {
+		double want = row->prefix_hit[k], size = shares[k] * t->nr_ids;
+
+		if (want <= 0)
+			continue;
+		r = compare_at(t, row->policy, (uint32_t)size, want, 0.0001);
+		if (row->fills[k])
+			CHECK_EQ(r.fills, row->fills[k]);
+		if (lround(size) != (long)size)
+			compare_at(t, row->policy, (uint32_t)lround(size), want,
+				   0.002);
+	}
+}
+
+static void check_trace(const char *name, const struct row *rows, size_t n)
+{
+	struct trace t;
+
+	if (!find(name)) {
+		printf("# no %s\n", path);
+		return;
+	}
+	CHECK_EQ(trace_init(&t), 0);
+	CHECK_EQ(trace_load(&t, path, 0), 0);
+	while (n--)
+		compare(&t, &rows[n]);
+	trace_free(&t);
+}
+
+#define CHAT  "mooncake_conversation_0_2400s.jsonl.xz"
+#define AGENT "claudecode_dev_512.jsonl.xz"
+
+static void chat_has_its_rates(void)
+{
+	check_trace(CHAT, chat, sizeof(chat) / sizeof(chat[0]));
+}
+
+static void agent_has_its_rates(void)
+{
+	check_trace(AGENT, agent, sizeof(agent) / sizeof(agent[0]));
+}
+
+int main(void)
+{
+	if (!find(CHAT) && !find(AGENT)) {
+		printf("no traces: %s is not there\n", path);
+		return 77;
+	}
+	CASE(chat_has_its_rates);
+	CASE(agent_has_its_rates);
+	UNIT_END();
+}

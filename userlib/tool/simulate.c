@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* kvlift simulate: hit rates of policies on a trace, without a pool. */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvlift.h"
+#include "simulate.h"
+#include "util.h"
+
+#define GENERATED 1500u /* requests when none are asked for */
+
+struct args {
+	const char *trace, *generate;
+	const char *cache, *policies, *plot;
+	uint64_t requests, seed;
+	bool as_json, verbose, atomic;
+};
+
+static const char help[] =
+	"usage: kvlift simulate TRACE|- [options]\n"
+	"       kvlift simulate [--generate chat|agent] [--seed N] [options]\n"
+	"\n"
+	"Play a trace of requests (JSON Lines with hash_ids; plain, .xz or .zst) against\n"
+	"caches of several sizes under several policies, and report what they hit. No\n"
+	"pool is needed.\n"
+	"\n"
+	"  --cache LIST       sizes, as a share of the distinct blocks or as a number of\n"
+	"                     blocks (1%,5%,10%,20%)\n"
+	"  --policy LIST      of the policies below (all)\n"
+	"  --requests N       only the first N requests\n"
+	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
+	"  --seed N           of the generator\n"
+	"  --atomic           look each request up as a whole, and keep chains whole;\n"
+	"                     only policies that can (leaf, which always does, and opt)\n"
+	"  --batch N          victims that are asked for at a time (1)\n"
+	"  --block SIZE       bytes of a block, for the bytes moved (64M)\n"
+	"  --plot FILE        write the prefix hit rates as an SVG picture\n"
+	"  --verbose          report the speed of the simulation too\n"
+	"  --json             report as JSON\n"
+	"\n"
+	"Policies:\n";
+
+static void show_help(void)
+{
+	const struct sim_policy *const *p;
+
+	fputs(help, stdout);
+	for (p = sim_policies; *p; p++)
+		printf("  %-8s %s\n", (*p)->name, (*p)->summary);
+}
+
+double sim_block_hit(const struct sim_result *c)
+{
+	return c->refs ? (double)c->block_hits / (double)c->refs : 0;
+}
+
+double sim_prefix_hit(const struct sim_result *c)
+{
+	return c->refs ? (double)c->prefix_hits / (double)c->refs : 0;
+}
+
+double sim_refs_per_s(const struct sim_result *c)
+{
+	return c->elapsed_ns ? (double)c->refs * 1e9 / (double)c->elapsed_ns
+			     : 0;
+}
+
+double sim_gap_closed(const struct sim_report *r, unsigned int policy,
+		      unsigned int size)
+{
+	const struct sim_result *lru = NULL, *opt = NULL;
+	unsigned int i;
+	double from, to;
+
+	for (i = 0; i < r->nr_policies; i++) {
+		if (r->policies[i] == &sim_lru)
+			lru = sim_cell(r, i, size);
+		if (r->policies[i] == &sim_opt)
+			opt = sim_cell(r, i, size);
+	}
+	if (!lru || !opt || lru->prefix_hits >= opt->prefix_hits)
+		return NAN;
+	from = sim_prefix_hit(lru);
+	to = sim_prefix_hit(opt);
+	return (sim_prefix_hit(sim_cell(r, policy, size)) - from) / (to - from);
+}
+
+/* The next item of a list with commas; false at the end. */
+static bool next_item(const char **list, const char **item, size_t *len)
+{
+	if (!*list)
+		return false;
+	*item = *list;
+	*len = strcspn(*list, ",");
+	*list = (*list)[*len] ? *list + *len + 1 : NULL;
+	return true;
+}
+
+/* "12.5%" as a share; false when it is not one. */
+static bool percent(const char *s, double *share)
+{
+	char *end;
+
+	/* No sign, no hexadecimal, no infinity. */
+	if (strspn(s, "0123456789.") + 1 != strlen(s))
+		return false;
+	*share = strtod(s, &end) / 100;
+	return end != s && !strcmp(end, "%") && *share <= 1;
+}
+
+static int parse_size_item(struct sim_size *size, uint32_t blocks)
+{
+	uint64_t n;
+	double share;
+
+	if (percent(size->text, &share))
+		n = (uint64_t)(share * blocks + 0.5);
+	else if (parse_u64(size->text, UINT32_MAX - 1, &n))
+		return usage_error(
+			"--cache %s: neither a share from 0%% to 100%% nor a number of blocks",
+			size->text);
+	if (!n && blocks)
+		return usage_error(
+			"--cache %s: a cache of 0 blocks; the trace has %u distinct ones, so give %.2g%% or more",
+			size->text, blocks, 100.0 / blocks);
+	size->blocks = (uint32_t)n;
+	return 0;
+}
+
+int sim_parse_sizes(struct sim_report *r, const char *list, uint32_t blocks)
+{
+	const char *item;
+	size_t len;
+	int ret;
+
+	r->nr_sizes = 0;
+	while (next_item(&list, &item, &len)) {
+		struct sim_size *size = &r->sizes[r->nr_sizes];
+
+		if (r->nr_sizes == SIM_MAX_SIZES)
+			return usage_error("--cache: more than %u sizes",
+					   SIM_MAX_SIZES);
+		if (!len || len >= sizeof(size->text))
+			return usage_error("--cache %.*s: not a size like 5%%",
+					   (int)len, item);
+		memcpy(size->text, item, len);
+		size->text[len] = 0;
+		ret = parse_size_item(size, blocks);
+		if (ret)
+			return ret;
+		r->nr_sizes++;
+	}
+	return 0;
+}
+
+static int no_policy(const char *name, size_t len)
+{
+	char names[256] = "";
+	const struct sim_policy *const *p;
+	size_t at = 0;
+
+	for (p = sim_policies; *p && at < sizeof(names); p++)
+		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
+				       at ? ", " : "", (*p)->name);
+	return usage_error("--policy %.*s: no such policy; there are %s",
+			   (int)len, name, names);
+}
+
+static bool can(const struct sim_policy *p, bool atomic)
+{
+	return !atomic || (p->modes & SIM_ATOMIC);
+}
+
+static void add_policy(struct sim_report *r, const struct sim_policy *p,
+		       bool atomic)
+{
+	r->policies[r->nr_policies] = p;
+	r->modes[r->nr_policies++] = atomic ? SIM_ATOMIC : p->mode;
+}
+
+int sim_parse_policies(struct sim_report *r, const char *list, bool atomic)
+{
+	const struct sim_policy *p;
+	const char *item;
+	unsigned int i;
+	size_t len;
+
+	r->nr_policies = 0;
+	for (i = 0; !list && sim_policies[i]; i++)
+		if (can(sim_policies[i], atomic))
+			add_policy(r, sim_policies[i], atomic);
+	while (next_item(&list, &item, &len)) {
+		p = sim_find(item, len);
+		if (!p)
+			return no_policy(item, len);
+		for (i = 0; i < r->nr_policies; i++)
+			if (r->policies[i] == p)
+				return usage_error("--policy: %s stands twice",
+						   p->name);
+		if (!can(p, atomic))
+			return usage_error(
+				"--atomic: %s does not evict the ends of chains first; without --policy those that do are run",
+				p->name);
+		add_policy(r, p, atomic);
+	}
+	return 0;
+}
+
+enum {
+	OPT_CACHE = 256,
+	OPT_POLICY,
+	OPT_REQUESTS,
+	OPT_GENERATE,
+	OPT_SEED,
+	OPT_ATOMIC,
+	OPT_BATCH,
+	OPT_BLOCK,
+	OPT_PLOT,
+	OPT_VERBOSE,
+	OPT_JSON,
+};
+
+static const struct option options[] = {
+	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "policy", required_argument, NULL, OPT_POLICY },
+	{ "requests", required_argument, NULL, OPT_REQUESTS },
+	{ "generate", required_argument, NULL, OPT_GENERATE },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "atomic", no_argument, NULL, OPT_ATOMIC },
+	{ "batch", required_argument, NULL, OPT_BATCH },
+	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "plot", required_argument, NULL, OPT_PLOT },
+	{ "verbose", no_argument, NULL, OPT_VERBOSE },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int trace_arg(int c, struct args *a)
+{
+	switch (c) {
+	case OPT_REQUESTS:
+		if (parse_u64(optarg, UINT32_MAX, &a->requests) || !a->requests)
+			return usage_error("--requests %s: not a number",
+					   optarg);
+		return 0;
+	case OPT_SEED:
+		if (parse_u64(optarg, UINT64_MAX, &a->seed))
+			return usage_error("--seed %s: not a number", optarg);
+		return 0;
+	default:
+		if (strcmp(optarg, "chat") != 0 && strcmp(optarg, "agent") != 0)
+			return usage_error("--generate %s: chat or agent",
+					   optarg);
+		a->generate = optarg;
+		return 0;
+	}
+}
+
+static int take_arg(int c, struct args *a, struct sim_report *r)
+{
+	uint64_t n;
+
+	switch (c) {
+	case OPT_CACHE:
+		a->cache = optarg;
+		return 0;
+	case OPT_POLICY:
+		a->policies = optarg;
+		return 0;
+	case OPT_REQUESTS:
+	case OPT_GENERATE:
+	case OPT_SEED:
+		return trace_arg(c, a);
+	case OPT_ATOMIC:
+		a->atomic = true;
+		return 0;
+	case OPT_BATCH:
+		if (parse_u64(optarg, UINT32_MAX, &n) || !n)
+			return usage_error("--batch %s: not a number of blocks",
+					   optarg);
+		r->batch = (uint32_t)n;
+		return 0;
+	case OPT_BLOCK:
+		if (parse_size(optarg, &r->block) || !r->block ||
+		    r->block > 64 * GIB)
+			return usage_error("--block %s: not a size like 64M",
+					   optarg);
+		return 0;
+	case OPT_PLOT:
+		a->plot = optarg;
+		return 0;
+	case OPT_VERBOSE:
+		a->verbose = true;
+		return 0;
+	case OPT_JSON:
+		a->as_json = true;
+		return 0;
+	}
+	return usage_error("bad option");
+}
+
+/* 0: go on, else the exit status plus one. */
+static int parse_args(int argc, char **argv, struct args *a,
+		      struct sim_report *r)
+{
+	int c, ret;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h') {
+			show_help();
+			return EXIT_OK + 1;
+		}
+		ret = take_arg(c, a, r);
+		if (ret)
+			return ret + 1;
+	}
+	if (argc - optind > 1)
+		ret = usage_error("more than one trace");
+	else if (argc - optind == 1 && a->generate)
+		ret = usage_error("a trace and --generate exclude each other");
+	else
+		ret = sim_parse_policies(r, a->policies, a->atomic);
+	/* What is no size at all is told before a long trace is read. */
+	if (!ret)
+		ret = sim_parse_sizes(r, a->cache, 0);
+	a->trace = argv[optind];
+	return ret ? ret + 1 : 0;
+}
+
+static int get_trace(struct args *a, struct trace *t)
+{
+	bool agent = a->generate && !strcmp(a->generate, "agent");
+	int ret;
+
+	if (a->trace) {
+		ret = trace_load(t, a->trace, a->requests);
+	} else {
+		a->trace = agent ? "generated agent" : "generated chat";
+		ret = trace_generate(t, agent ? GEN_AGENT : GEN_CHAT, a->seed,
+				     a->requests ? a->requests : GENERATED);
+		if (ret)
+			error("%s", kvlift_strerror(ret));
+	}
+	if (!ret && !t->nr_ids) {
+		error("%s: no block in it", a->trace);
+		ret = -ENODATA;
+	}
+	return ret;
+}
+
+struct steps {
+	struct progress p;
+	uint64_t before; /* references of the runs that are done */
+};
+
+static void step(void *arg, uint64_t refs)
+{
+	struct steps *s = arg;
+
+	progress_update(&s->p, s->before + refs);
+}
+
+static int run_all(struct sim_report *r)
+{
+	struct sim_setup setup = { .batch = r->batch };
+	struct steps s = { .before = 0 };
+	unsigned int i, k;
+	int ret = 0;
+
+	progress_start(&s.p, "simulate",
+		       r->t->nr_refs * r->nr_policies * r->nr_sizes);
+	for (i = 0; i < r->nr_policies && !ret; i++) {
+		for (k = 0; k < r->nr_sizes && !ret; k++) {
+			setup.mode = r->modes[i];
+			setup.capacity = r->sizes[k].blocks;
+			ret = sim_run(r->t, r->policies[i], &setup,
+				      &r->results[i * r->nr_sizes + k], step,
+				      &s);
+			s.before += r->t->nr_refs;
+		}
+	}
+	progress_end(&s.p);
+	/* The others are told where they are found. */
+	if (ret == -ENOMEM || ret == -EFBIG)
+		error("policy %s: %s", r->policies[i - 1]->name,
+		      kvlift_strerror(ret));
+	return ret;
+}
+
+static int simulate(struct args *a, struct sim_report *r)
+{
+	int ret;
+
+	r->results = calloc((size_t)r->nr_policies * r->nr_sizes,
+			    sizeof(*r->results));
+	if (!r->results)
+		abort();
+	r->trace = a->trace;
+	ret = run_all(r);
+	if (!ret && a->plot)
+		ret = sim_plot(r, a->plot);
+	if (!ret) {
+		if (a->as_json)
+			sim_json(r);
+		else
+			sim_text(r, a->verbose);
+	}
+	free(r->results);
+	return ret ? EXIT_FAIL : EXIT_OK;
+}
+
+int run_simulate(int argc, char **argv)
+{
+	struct args a = { .cache = "1%,5%,10%,20%", .seed = 1 };
+	struct sim_report r = { .block = 64 * MIB, .batch = 1 };
+	struct trace t;
+	int ret;
+
+	ret = parse_args(argc, argv, &a, &r);
+	if (ret)
+		return ret - 1;
+	if (trace_init(&t))
+		abort();
+	r.t = &t;
+	if (get_trace(&a, &t))
+		ret = EXIT_FAIL;
+	else
+		ret = sim_parse_sizes(&r, a.cache, t.nr_ids);
+	if (!ret)
+		ret = simulate(&a, &r);
+	trace_free(&t);
+	return ret;
+}
