@@ -103,12 +103,19 @@ static int wait(struct kvl_block *b, int mode, bool take)
  * again. Who joined the queue before it was cleared is woken, and who does
  * later sets it later.
  */
-void kvl_block_wake(struct kvl_block *b)
+static noinline void wake(struct kvl_block *b)
 {
 	clear_bit(KVL_B_WAITED, &b->flags);
 	/* Orders the clear before the look at the wait queue. */
 	smp_mb__after_atomic();
 	wake_up_all(queue_of(b));
+}
+
+/* A function of its own, so that tracers see when a lock is given up. */
+void kvl_block_unlock_async(struct kvl_block *b)
+{
+	if (unlikely(xor_unlock_is_negative_byte(BIT(KVL_B_LOCK), &b->flags)))
+		wake(b);
 }
 
 void kvl_block_lock(struct kvl_block *b)

@@ -144,13 +144,7 @@ bool kvl_block_spin(struct kvl_block *b);
 void kvl_block_lock(struct kvl_block *b);
 int kvl_block_lock_killable(struct kvl_block *b);
 int kvl_block_wait(struct kvl_block *b);
-void kvl_block_wake(struct kvl_block *b);
-
-static inline void kvl_block_unlock_async(struct kvl_block *b)
-{
-	if (xor_unlock_is_negative_byte(BIT(KVL_B_LOCK), &b->flags))
-		kvl_block_wake(b);
-}
+void kvl_block_unlock_async(struct kvl_block *b);
 
 static inline void kvl_block_unlock(struct kvl_block *b)
 {

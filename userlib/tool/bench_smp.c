@@ -16,7 +16,7 @@
 #define TRACING	   "/sys/kernel/tracing/"
 #define FAULTS	   TRACING "events/kvlift/kvlift_fault/"
 #define COPY	   "folio_mc_copy"
-#define RELEASE	   "kvl_block_unlock"
+#define RELEASE	   "kvl_block_unlock_async"
 #define SLACK_NS   300 /* from the entry of that to the release */
 #define MOVES	   1000
 #define QUICK	   100
