@@ -49,7 +49,7 @@ grep -q '^  opt  *100.0  *-$' out || say "no way from lru to opt"
 sim scan.jsonl --cache 1 --policy lru | grep -q 'way from' && say "a way from lru to nowhere"
 
 sim t.jsonl --atomic --cache 2 --json | grep -o '"atomic":true' | grep -c . >out
-[ "$(cat out)" = 2 ] || say "--atomic"
+[ "$(cat out)" = 3 ] || say "--atomic"
 
 sim t.jsonl --cache 2 >out || say "table: status $?"
 names=$(sim --help | sed '1,/^Policies:/d' | awk '{ print $1 }')
@@ -78,7 +78,7 @@ sim --generate agent --requests 4000 --cache 5%,20% --json | tr '{' '\n' |
 awk '{ if ($2 > best[$1]) best[$1] = $2 } END { for (p in best) if (best[p] < 1000000) { print p, best[p]; bad = 1 } exit bad || !NR }' speed ||
 	say "too slow: $(cat speed)"
 
-refused 2 'no such policy; there are lru, fifo, s3fifo, arc, lfu, leaf, opt' t.jsonl --policy lru,clock
+refused 2 'no such policy; there are lru, fifo, s3fifo, arc, lfu, leaf, gittins, opt' t.jsonl --policy lru,clock
 refused 2 'no such policy' t.jsonl --policy ''
 refused 2 'no such policy' t.jsonl --policy lru,
 refused 2 'stands twice' t.jsonl --policy lru,lru

@@ -179,7 +179,7 @@ struct sim_result {
 
 /* One file each: sim_NAME.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_opt;
+extern const struct sim_policy sim_leaf, sim_gittins, sim_opt;
 
 #define SIM_MAX_POLICIES 32u
 
