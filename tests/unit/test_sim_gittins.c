@@ -194,6 +194,69 @@ static void all_sizes_and_batches_work(void)
 	}
 }
 
+/* Half the hints are below the truth, and most within a factor of e. */
+static void check_errors(const struct trace *t, const uint32_t *hints,
+			 uint32_t gap)
+{
+	uint32_t below = 0, far = 0, over = 0, n = (uint32_t)t->nr_requests;
+
+	for (uint32_t i = 0; i < n; i++) {
+		double error = log((double)hints[i] / gap);
+
+		over += hints[i] == SIM_OVER;
+		below += error < 0;
+		far += hints[i] != SIM_OVER && fabs(error) > 1;
+	}
+	/* The last of each session; the rest is 95 % within two sigma. */
+	CHECK_EQ(over, 100);
+	CHECK(below > 2 * n / 5 && below < 3 * n / 5);
+	CHECK(far > n / 50 && far < n / 10);
+}
+
+static void hints_are_true_but_for_an_error(void)
+{
+	uint32_t *hints, *again;
+	struct trace t;
+
+	/* Told by session, then by the block that is the session's own. */
+	for (int told = 0; told < 2; told++) {
+		CHECK_EQ(trace_init(&t), 0);
+		for (uint32_t i = 0; i < 4000; i++)
+			ask(&t, told ? i % 100 : TRACE_UNKNOWN, 50.0 * i,
+			    i % 100 * 2, 2);
+		hints = sim_make_hints(&t, SIM_HINTS_TRUE);
+		again = sim_make_hints(&t, SIM_HINTS_TRUE);
+		check_errors(&t, hints, 5000);
+		CHECK(!memcmp(hints, again, 4000 * sizeof(*hints)));
+		free(hints);
+		free(again);
+		trace_free(&t);
+	}
+}
+
+/* An eighth of an octave better than the classes, or they are not used. */
+static void wrong_hints_lose_the_trust(void)
+{
+	struct gittins_run r = { .weight = 1024 };
+
+	memset(&model, 0, sizeof(model));
+	gittins_learn(&model, &r, 1, 0);
+	gittins_classify(&r, 0, 0, 1, 1);
+	CHECK(!gittins_trusts_hints(&model));
+	gittins_expect_hints(&model, 1000);
+	CHECK(gittins_trusts_hints(&model));
+	/* Always back after 4 s, whatever was promised. */
+	for (uint32_t i = 0; i < 500; i++) {
+		r.kind = GITTINS_PLAIN;
+		r.is_scored = false;
+		gittins_promise(&r, 1000 + chance(1000000));
+		gittins_count(&model, &r, 4000, 1, GITTINS_RETURNED);
+		gittins_score_hint(&model, &r, 4000);
+		gittins_learn(&model, &r, 0, 0);
+	}
+	CHECK(!gittins_trusts_hints(&model));
+}
+
 int main(void)
 {
 	CASE(the_index_is_the_best_over_all_stops);
@@ -203,5 +266,7 @@ int main(void)
 	CASE(a_partial_block_is_not_kept);
 	CASE(full_tables_do_no_harm);
 	CASE(all_sizes_and_batches_work);
+	CASE(hints_are_true_but_for_an_error);
+	CASE(wrong_hints_lose_the_trust);
 	UNIT_END();
 }

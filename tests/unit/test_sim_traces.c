@@ -166,6 +166,54 @@ static void gittins_closes_the_gap_by_30_percent(void)
 	CHECK(sum / 6 >= 0.3);
 }
 
+static double hinted_gap(const struct trace *t, enum sim_hints kind, size_t k)
+{
+	uint32_t *hints = kind ? sim_make_hints(t, kind) : NULL;
+	struct sim_setup setup = { .mode = SIM_ATOMIC,
+				   .capacity = (uint32_t)lround(shares[k] *
+								t->nr_ids),
+				   .hints = hints };
+	double lru = lru_rate(t, k), opt = rate_of(t, "opt", k);
+	struct sim_result r;
+
+	CHECK_EQ(sim_run(t, sim_find("gittins", 7), &setup, &r, NULL, NULL), 0);
+	free(hints);
+	return ((double)r.prefix_hits / (double)r.refs - lru) / (opt - lru);
+}
+
+/* From size first to that of 10 % on. */
+static void check_hints(const char *name, size_t first)
+{
+	double plain, good, random, shuffled;
+	struct trace t;
+
+	if (!find(name)) {
+		printf("# no %s\n", path);
+		return;
+	}
+	CHECK_EQ(trace_init(&t), 0);
+	CHECK_EQ(trace_load(&t, path, 0), 0);
+	for (size_t k = 0; k < 3; k++) {
+		plain = hinted_gap(&t, SIM_HINTS_NONE, k);
+		good = hinted_gap(&t, SIM_HINTS_TRUE, k);
+		random = hinted_gap(&t, SIM_HINTS_RANDOM, k);
+		shuffled = hinted_gap(&t, SIM_HINTS_SHUFFLED, k);
+		printf("# %s, %g: %.3f, true %.3f, random %.3f, shuffled %.3f\n",
+		       name, shares[k], plain, good, random, shuffled);
+		if (k >= first)
+			CHECK(good >= 0.8);
+		CHECK(random >= plain - 0.1);
+		CHECK(shuffled >= plain - 0.1);
+	}
+	trace_free(&t);
+}
+
+static void true_hints_help_and_wrong_ones_cost_little(void)
+{
+	check_hints(CHAT, 1);
+	check_hints(AGENT, 0);
+}
+
 int main(void)
 {
 	if (!find(CHAT) && !find(AGENT)) {
@@ -175,5 +223,6 @@ int main(void)
 	CASE(chat_has_its_rates);
 	CASE(agent_has_its_rates);
 	CASE(gittins_closes_the_gap_by_30_percent);
+	CASE(true_hints_help_and_wrong_ones_cost_little);
 	UNIT_END();
 }

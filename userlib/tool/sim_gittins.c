@@ -8,8 +8,9 @@
  *
  * When blocks come back is learned from those that did and those that did not,
  * per class: by past hits and by the mean gap between them. Nothing about a
- * workload is built in. Where there is nothing to learn, it is a leaf-first
- * LRU.
+ * workload is built in. Hints are used while they predict better than that; how
+ * far they are off is learned too. Where there is nothing to learn, it is a
+ * leaf-first LRU.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -165,6 +166,11 @@ static void request_begin(struct sim *s)
 	}
 }
 
+static void hint(struct sim *s, uint32_t ms)
+{
+	gittins_history_hint(s->priv, ms);
+}
+
 static int admit(struct sim *s, uint32_t id)
 {
 	struct gittins *g = s->priv;
@@ -229,4 +235,5 @@ const struct sim_policy sim_gittins = {
 	.victims = victims,
 	.added = added,
 	.removed = removed,
+	.hint = hint,
 };

@@ -11,12 +11,13 @@
 
 #include "sim.h"
 
-#define GITTINS_HITS	   6u  /* buckets of hits: 0, 1, 2-3, 4-7, 8-15, 16+ */
-#define GITTINS_GAPS	   24u /* of the mean gap: none, then half octaves */
-#define GITTINS_CLASSES	   (1 + GITTINS_HITS + GITTINS_GAPS * GITTINS_HITS)
+#define GITTINS_HITS 6u	 /* buckets of hits: 0, 1, 2-3, 4-7, 8-15, 16+ */
+#define GITTINS_GAPS 24u /* of the mean gap: none, then half octaves */
+/* By hits and gap; then those of hints, by hits. */
+#define GITTINS_CLASSES	   (2 + (2 + GITTINS_GAPS) * GITTINS_HITS)
 #define GITTINS_BINS	   36u /* of age: two an octave */
 #define GITTINS_SIZES	   24u /* buckets of a number of blocks */
-#define GITTINS_FACTORS	   (GITTINS_HITS + 2 * GITTINS_SIZES)
+#define GITTINS_FACTORS	   (2 * GITTINS_HITS + 2 * GITTINS_SIZES)
 #define GITTINS_RUNS	   8192u
 #define GITTINS_SESSIONS   4096u
 #define GITTINS_CANDIDATES 64u
@@ -29,6 +30,13 @@ enum gittins_outcome {
 	GITTINS_OUTCOMES,
 };
 
+enum gittins_kind {
+	GITTINS_PLAIN,
+	GITTINS_TIMED,	/* a time was promised */
+	GITTINS_DONE,	/* the session is said to be over */
+	GITTINS_ORPHAN, /* the session came back without it */
+};
+
 /* The blocks of a request that have one class: they have one index too. */
 struct gittins_run {
 	uint32_t name;	  /* slot, and how often it was taken */
@@ -39,10 +47,13 @@ struct gittins_run {
 	uint32_t left;	  /* blocks that are watched */
 	uint32_t weight;  /* of each block */
 	uint32_t end;	  /* length of the request */
-	uint8_t hits;	  /* bucket */
+	uint32_t promise; /* ms */
+	bool is_scored;	  /* the promise was */
+	uint8_t kind;
+	uint8_t hits; /* bucket */
 	uint8_t class;
 	uint8_t nr_factors;
-	uint8_t factors[3]; /* the third is that of an orphan */
+	uint8_t factors[3]; /* the third is that of the kind */
 };
 
 /* Returns seen, and expected of the classes alone: what a feature adds. */
@@ -56,6 +67,12 @@ struct gittins_model {
 	uint32_t hazard[GITTINS_CLASSES][GITTINS_BINS]; /* 2^-16 */
 	uint32_t cum_hazard[GITTINS_CLASSES][GITTINS_BINS];
 	uint16_t index[GITTINS_CLASSES][GITTINS_BINS]; /* logarithms */
+	/* Minus logarithm of the chance to return in a bin. */
+	uint16_t rarity[GITTINS_CLASSES][GITTINS_BINS];
+	/* How much better hints predict than classes, a logarithm, 2^-16. */
+	int64_t trust;
+	uint32_t nr_scores;
+	bool is_hinted;
 	struct gittins_factor factors[GITTINS_FACTORS];
 };
 
@@ -83,6 +100,14 @@ void gittins_learn(struct gittins_model *m, const struct gittins_run *runs,
 /* Logarithm of the index of the blocks of a run. */
 uint32_t gittins_index(const struct gittins_model *m,
 		       const struct gittins_run *r, uint32_t now);
+
+/* The first hint is told: it is believed at first. */
+void gittins_expect_hints(struct gittins_model *m, uint32_t ms);
+void gittins_promise(struct gittins_run *r, uint32_t ms);
+/* A run is back: did its hint know better than its class? */
+void gittins_score_hint(struct gittins_model *m, struct gittins_run *r,
+			uint32_t now);
+bool gittins_trusts_hints(const struct gittins_model *m);
 
 /* In the storage of a block. */
 struct gittins_block {
@@ -130,7 +155,8 @@ struct gittins {
 	uint32_t next_session; /* slot for one that is not told */
 	uint64_t start_ns;
 	uint32_t now;
-	uint32_t whole; /* blocks of the request, less a partial one */
+	uint32_t session; /* slot, of the request */
+	uint32_t whole;	  /* blocks of the request, less a partial one */
 	uint32_t *leaves;
 	uint32_t nr_leaves;
 	struct sim_entry candidates[GITTINS_CANDIDATES + 1]; /* heap, from 1 */
@@ -155,5 +181,6 @@ static inline struct gittins_run *gittins_run(struct gittins *g, uint32_t name)
 void gittins_history_init(struct gittins *g);
 /* Take a request in: what came back, whose it is, and new runs for it. */
 void gittins_history_request(struct sim *s);
+void gittins_history_hint(struct gittins *g, uint32_t ms);
 
 #endif

@@ -11,7 +11,6 @@
 #define SLOTS	    32u /* that are looked at for a free one */
 #define PROBES	    8u	/* of the session table */
 #define WEIGHT_ONE  1024u
-#define TOKENS	    512u /* of a block */
 
 #define LOST	    16u /* LRU that misses less than this part is kept */
 #define REGRET	    8u	/* part of the capacity that the index may lose */
@@ -126,7 +125,8 @@ static void guard(struct sim *s, uint32_t known, uint32_t recent, uint32_t hit)
 		u->reuse >>= 1;
 		u->lost >>= 1;
 	}
-	lru = u->lost * LOST <= u->reuse;
+	lru = u->lost * LOST <= u->reuse &&
+	      !gittins_trusts_hints(&((struct gittins *)s->priv)->model);
 	u->regret += (int64_t)recent - hit;
 	if (u->regret < -capacity) {
 		u->regret = -capacity;
@@ -162,18 +162,8 @@ static void note_returns(struct sim *s, uint32_t known)
 		n = end - i < r->left ? end - i : r->left;
 		r->left -= n;
 		gittins_count(&g->model, r, g->now, n, GITTINS_RETURNED);
+		gittins_score_hint(&g->model, r, g->now);
 	}
-}
-
-/* The branches of a session come and go by themselves. 0: not told. */
-static uint32_t session_key(const struct sim_request *q)
-{
-	uint32_t branch = q->agent == TRACE_UNKNOWN ? 0 : q->agent, key;
-
-	if (q->session == TRACE_UNKNOWN)
-		return 0;
-	key = 1 + q->session * 64 + (branch < 63 ? branch : 63);
-	return key && key != SIM_NONE ? key : 1;
 }
 
 static uint32_t new_session(struct gittins *g, uint32_t at, uint32_t key)
@@ -231,7 +221,7 @@ static void leave_orphans(struct gittins *g, const struct gittins_session *from)
 	struct gittins_run *r = gittins_run(g, from->runs);
 
 	for (; r; r = gittins_run(g, r->next)) {
-		if (!r->left || r->nr_factors == 3)
+		if (!r->left || r->kind == GITTINS_ORPHAN)
 			continue;
 		gittins_count(&g->model, r, g->now, r->left, GITTINS_CENSORED);
 		gittins_make_orphan(r, g->now);
@@ -241,7 +231,7 @@ static void leave_orphans(struct gittins *g, const struct gittins_session *from)
 static uint32_t find_session(struct sim *s, uint32_t known)
 {
 	struct gittins *g = s->priv;
-	uint32_t key = session_key(&s->request), at;
+	uint32_t key = sim_branch(s->request.session, s->request.agent), at;
 	struct gittins_session *e;
 	bool is_back = false;
 
@@ -367,22 +357,14 @@ static void weigh_runs(struct gittins *g, uint32_t session)
 	}
 }
 
-/* A last block that is not full is no prefix of anything: never kept. */
-static uint32_t whole_blocks(const struct sim_request *q)
-{
-	bool is_partial = q->input_length % TOKENS &&
-			  q->len == q->input_length / TOKENS + 1;
-
-	return q->len - is_partial;
-}
-
 void gittins_history_request(struct sim *s)
 {
 	const struct sim_request *q = &s->request;
 	struct gittins *g = s->priv;
 	uint32_t known = 0, recent = 0, session;
 
-	g->whole = whole_blocks(q);
+	/* A partial block is the prefix of nothing: never kept. */
+	g->whole = sim_whole_blocks(q->input_length, q->len);
 	while (known < g->whole && gittins_block(s, q->chain[known])->known)
 		known++;
 	while (recent < known && gittins_block(s, q->chain[recent])->recent)
@@ -390,12 +372,22 @@ void gittins_history_request(struct sim *s)
 	guard(s, known, recent, q->cached < g->whole ? q->cached : g->whole);
 	note_returns(s, known);
 	session = find_session(s, known);
+	g->session = session;
 	renew_blocks(s, known, g->sessions[session].mean_gap);
 	make_runs(s, known, session);
 	weigh_runs(g, session);
 	trim(s);
 	if (q->nr % LEARN == 0)
 		gittins_learn(&g->model, g->runs, GITTINS_RUNS, g->now);
+}
+
+void gittins_history_hint(struct gittins *g, uint32_t ms)
+{
+	struct gittins_run *r = gittins_run(g, g->sessions[g->session].runs);
+
+	gittins_expect_hints(&g->model, ms);
+	for (; r; r = gittins_run(g, r->next))
+		gittins_promise(r, ms);
 }
 
 void gittins_history_init(struct gittins *g)

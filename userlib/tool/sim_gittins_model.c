@@ -17,16 +17,30 @@
 /* Classes: the root, by hits, by gap and hits; a parent before its children. */
 #define BY_HITS 1u
 #define BY_GAP	(BY_HITS + GITTINS_HITS)
+/*
+ * Those of hints, with the age as a share of the promised time: one
+ * distribution of the error serves all promises, so it takes few returns to
+ * learn. A root of their own, and by hits.
+ */
+#define HINTED (BY_GAP + GITTINS_GAPS * GITTINS_HITS)
+#define SHARE  16u /* bits of a share of 1 */
+
+/* Factors: of orphans and of sessions that are over by hits, then of sizes. */
+#define BY_OVER GITTINS_HITS
+#define BY_NEW	(2 * GITTINS_HITS)
+#define BY_SIZE (BY_NEW + GITTINS_SIZES)
 
 /* How much evidence it takes to leave a prior, in weights of one. */
 #define ROOT_PRIOR    4u
 #define CLASS_PRIOR   60u
-#define ORPHAN_PRIOR  4u
+#define KIND_PRIOR    4u
 #define FEATURE_PRIOR 50u
 
 #define ROOT_HAZARD   6554u  /* a tenth */
 #define MAX_HAZARD    65000u /* below 1: something is always left */
 #define SURVIVAL      18u    /* bits */
+#define MIN_TRUST     8192   /* an eighth of an octave */
+#define MAX_SCORE     (4 * LOG)
 /* More than that is halved, so that what is long ago counts less. */
 #define MEMORY (65536u * ONE)
 
@@ -85,22 +99,49 @@ void gittins_classify(struct gittins_run *r, uint32_t hits, uint32_t gap,
 	r->hits = (uint8_t)hits;
 	r->class = (uint8_t)(BY_GAP + gap * GITTINS_HITS + hits);
 	r->nr_factors = 2;
-	r->factors[0] = (uint8_t)(GITTINS_HITS + size_bucket(new_blocks + 1));
-	r->factors[1] =
-		(uint8_t)(GITTINS_HITS + GITTINS_SIZES + size_bucket(blocks));
+	r->factors[0] = (uint8_t)(BY_NEW + size_bucket(new_blocks + 1));
+	r->factors[1] = (uint8_t)(BY_SIZE + size_bucket(blocks));
 }
 
 void gittins_make_orphan(struct gittins_run *r, uint32_t now)
 {
+	r->kind = GITTINS_ORPHAN;
 	r->factors[2] = r->hits;
 	r->nr_factors = 3;
 	r->time = now;
 }
 
+/* Over is not believed as such: it is a factor, which has to be earned. */
+void gittins_promise(struct gittins_run *r, uint32_t ms)
+{
+	r->kind = ms == SIM_OVER ? GITTINS_DONE : GITTINS_TIMED;
+	r->promise = ms;
+	if (ms != SIM_OVER)
+		return;
+	r->factors[2] = (uint8_t)(BY_OVER + r->hits);
+	r->nr_factors = 3;
+}
+
+void gittins_expect_hints(struct gittins_model *m, uint32_t ms)
+{
+	if (m->is_hinted || ms == SIM_OVER)
+		return;
+	m->is_hinted = true;
+	m->trust = 1 << 16;
+	m->nr_scores = 16;
+}
+
+bool gittins_trusts_hints(const struct gittins_model *m)
+{
+	return m->trust > MIN_TRUST;
+}
+
 static uint32_t parent_of(uint32_t class)
 {
-	if (!class)
+	if (!class || class == HINTED)
 		return NONE;
+	if (class > HINTED)
+		return HINTED;
 	return class < BY_GAP ? 0 : BY_HITS + (class - BY_GAP) % GITTINS_HITS;
 }
 
@@ -114,6 +155,13 @@ static uint32_t age_bin(uint32_t age)
 	e = gittins_fls(age) - 1;
 	b = ((e - 8) << 1) + ((age >> (e - 1)) & 1) + 1;
 	return b < GITTINS_BINS ? b : GITTINS_BINS - 1;
+}
+
+static uint32_t share_bin(uint32_t age, uint32_t promise)
+{
+	uint64_t share = ((uint64_t)age << SHARE) / (promise ? promise : 1);
+
+	return age_bin(share > UINT32_MAX ? UINT32_MAX : (uint32_t)share);
 }
 
 static uint64_t bin_start(uint32_t b)
@@ -130,6 +178,11 @@ void gittins_count(struct gittins_model *m, const struct gittins_run *r,
 
 	for (c = r->class; c != NONE; c = parent_of(c))
 		m->count[outcome][c][b] += weight;
+	if (r->kind == GITTINS_TIMED) {
+		b = share_bin(now - r->time, r->promise);
+		m->count[outcome][HINTED][b] += weight;
+		m->count[outcome][HINTED + 1 + r->hits][b] += weight;
+	}
 	for (i = 0; i < r->nr_factors; i++) {
 		struct gittins_factor *f = &m->factors[r->factors[i]];
 
@@ -185,6 +238,10 @@ static void make_curve(struct gittins_model *m, uint32_t class, struct curve *k)
 			((left + next) * (bin_start(b + 1) - bin_start(b)) >>
 			 1);
 		k->returned[b + 1] = (1u << SURVIVAL) - next;
+		m->rarity[class][b] =
+			(uint16_t)(SURVIVAL * LOG -
+				   gittins_log2(left - next < 4 ? 4
+								: left - next));
 		m->cum_hazard[class][b] = sum + h / 2;
 		sum += h;
 	}
@@ -232,11 +289,12 @@ static void learn_index(struct gittins_model *m, uint32_t class)
 static void learn_factor(struct gittins_model *m, uint32_t at)
 {
 	struct gittins_factor *f = &m->factors[at];
-	uint64_t prior =
-		(at < GITTINS_HITS ? ORPHAN_PRIOR : FEATURE_PRIOR) * ONE;
+	uint64_t prior = (at < BY_NEW ? KIND_PRIOR : FEATURE_PRIOR) * ONE;
+	/* A session that is over is expected back a quarter as often. */
+	uint64_t expected = at >= BY_OVER && at < BY_NEW ? 4 * prior : prior;
 
 	f->log = (int32_t)gittins_log2(f->seen + prior) -
-		 (int32_t)gittins_log2(f->expected + f->open + prior);
+		 (int32_t)gittins_log2(f->expected + f->open + expected);
 }
 
 static void forget(struct gittins_model *m)
@@ -281,11 +339,38 @@ void gittins_learn(struct gittins_model *m, const struct gittins_run *runs,
 		forget(m);
 }
 
+void gittins_score_hint(struct gittins_model *m, struct gittins_run *r,
+			uint32_t now)
+{
+	uint32_t age = now - r->time;
+	int64_t d;
+
+	if (r->kind != GITTINS_TIMED || r->is_scored || age < 256)
+		return;
+	r->is_scored = true;
+	d = (int64_t)m->rarity[r->class][age_bin(age)] -
+	    (int64_t)m->rarity[HINTED][share_bin(age, r->promise)];
+	if (d > MAX_SCORE)
+		d = MAX_SCORE;
+	if (d < -MAX_SCORE)
+		d = -MAX_SCORE;
+	if (m->nr_scores < 256)
+		m->nr_scores++;
+	m->trust += (d * 256 - m->trust) / m->nr_scores;
+}
+
 uint32_t gittins_index(const struct gittins_model *m,
 		       const struct gittins_run *r, uint32_t now)
 {
-	int32_t log = 32 * LOG + m->index[r->class][age_bin(now - r->time)];
-	uint32_t i;
+	uint32_t age = now - r->time, i;
+	int32_t log = 32 * LOG;
+
+	if (r->kind == GITTINS_TIMED && gittins_trusts_hints(m))
+		return (uint32_t)log + SHARE * LOG +
+		       m->index[HINTED + 1 + r->hits]
+			       [share_bin(age, r->promise)] -
+		       gittins_log2(r->promise);
+	log += m->index[r->class][age_bin(age)];
 
 	for (i = 0; i < r->nr_factors; i++)
 		log += m->factors[r->factors[i]].log;
