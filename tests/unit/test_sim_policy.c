@@ -93,7 +93,7 @@ static const struct sim_policy recorder = {
 static int run_text(const char *text, const struct sim_policy *p,
 		    enum sim_mode mode, uint32_t capacity, struct sim_result *r)
 {
-	const struct sim_setup setup = { mode, capacity, 1 };
+	const struct sim_setup setup = { mode, capacity, 1, NULL };
 	struct trace t;
 	int ret;
 
@@ -137,7 +137,7 @@ static void atomic_stops_at_what_is_not_kept(void)
 
 static void many_hits_come_in_batches(void)
 {
-	const struct sim_setup setup = { SIM_PER_BLOCK, 200, 1 };
+	const struct sim_setup setup = { SIM_PER_BLOCK, 200, 1, NULL };
 	uint64_t ids[200];
 	struct sim_result r;
 	struct trace t;
@@ -196,7 +196,7 @@ static void a_policy_sees_the_request(void)
 		.request_begin = look,
 		.tick = tick,
 	};
-	const struct sim_setup setup = { SIM_PER_BLOCK, 9, 1 };
+	const struct sim_setup setup = { SIM_PER_BLOCK, 9, 1, NULL };
 	static const double when[] = { 0, 1500, 1, 2000, 2500, 9000 };
 	uint64_t ids[] = { 7, 8, 9 };
 	struct request q = { .input_length = 900,
@@ -302,6 +302,36 @@ static void ids_must_be_chained_for_atomic(void)
 		 0);
 }
 
+static void rec_hint(struct sim *s, uint32_t ms)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "hint=%u", ms);
+	note(text, SIM_NONE);
+}
+
+static void a_hint_comes_when_the_request_is_done(void)
+{
+	static const uint32_t hints[] = { 7, 30 };
+	struct sim_setup setup = { .mode = SIM_PER_BLOCK, .capacity = 2 };
+	struct sim_policy p = recorder;
+	struct sim_result r;
+	struct trace t;
+
+	p.hint = rec_hint;
+	trace_of(&t, "a,a");
+	for (int told = 0; told < 2; told++) {
+		log_text[0] = 0;
+		setup.hints = told ? hints : NULL;
+		CHECK_EQ(sim_run(&t, &p, &setup, &r, NULL, NULL), 0);
+		CHECK_STR(
+			log_text,
+			told ? "attach ( admit:a +a ) hint=7 ( hit: a ) hint=30 detach"
+			     : "attach ( admit:a +a ) ( hit: a ) detach");
+	}
+	trace_free(&t);
+}
+
 static void the_index_is_in_order(void)
 {
 	enum {
@@ -344,6 +374,7 @@ int main(void)
 	CASE(a_policy_sees_the_request);
 	CASE(lying_policies_are_found_out);
 	CASE(ids_must_be_chained_for_atomic);
+	CASE(a_hint_comes_when_the_request_is_done);
 	CASE(the_index_is_in_order);
 	UNIT_END();
 }

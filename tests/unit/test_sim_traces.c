@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The simulator on the real traces: rates that another simulator found. Needs
- * the traces beside the repository.
+ * The simulator on the real traces: rates that another simulator found, and
+ * what the gittins policy is there for. Needs the traces beside the repository.
  */
 #include <math.h>
 #include <unistd.h>
@@ -111,6 +111,109 @@ static void agent_has_its_rates(void)
 	check_trace(AGENT, agent, sizeof(agent) / sizeof(agent[0]));
 }
 
+static double rate_of(const struct trace *t, const char *policy, size_t k)
+{
+	uint32_t blocks = (uint32_t)lround(shares[k] * t->nr_ids);
+	struct sim_result r = played(t, policy, SIM_ATOMIC, blocks);
+
+	return (double)r.prefix_hits / (double)r.refs;
+}
+
+static double lru_rate(const struct trace *t, size_t k)
+{
+	uint32_t blocks = (uint32_t)lround(shares[k] * t->nr_ids);
+	struct sim_result r = played(t, "lru", SIM_PER_BLOCK, blocks);
+
+	return (double)r.prefix_hits / (double)r.refs;
+}
+
+/* How far gittins is on the way from lru to opt, summed over the first three. */
+static double gittins_gap(const char *name)
+{
+	double sum = 0, rate, lru, leaf, opt;
+	struct trace t;
+
+	CHECK_EQ(trace_init(&t), 0);
+	CHECK_EQ(trace_load(&t, find(name), 0), 0);
+	for (size_t k = 0; k < NR_SHARES; k++) {
+		rate = rate_of(&t, "gittins", k);
+		lru = lru_rate(&t, k);
+		leaf = rate_of(&t, "leaf", k);
+		opt = rate_of(&t, "opt", k);
+		printf("# %s, %g: %.4f, lru %.4f, leaf %.4f, opt %.4f\n", name,
+		       shares[k], rate, lru, leaf, opt);
+		CHECK(rate >= lru - 0.005);
+		/* Where LRU has nearly all there is, nothing is lost. */
+		if (shares[k] >= 0.2)
+			CHECK(rate >= leaf - 0.0005);
+		if (shares[k] <= 0.1)
+			sum += (rate - lru) / (opt - lru);
+	}
+	trace_free(&t);
+	return sum;
+}
+
+static void gittins_closes_the_gap_by_30_percent(void)
+{
+	double sum;
+
+	if (!find(CHAT) || !find(AGENT)) {
+		printf("# no %s\n", path);
+		return;
+	}
+	sum = gittins_gap(CHAT) + gittins_gap(AGENT);
+	printf("# mean of six: %.4f\n", sum / 6);
+	CHECK(sum / 6 >= 0.3);
+}
+
+static double hinted_gap(const struct trace *t, enum sim_hints kind, size_t k)
+{
+	uint32_t *hints = kind ? sim_make_hints(t, kind) : NULL;
+	struct sim_setup setup = { .mode = SIM_ATOMIC,
+				   .capacity = (uint32_t)lround(shares[k] *
+								t->nr_ids),
+				   .hints = hints };
+	double lru = lru_rate(t, k), opt = rate_of(t, "opt", k);
+	struct sim_result r;
+
+	CHECK_EQ(sim_run(t, sim_find("gittins", 7), &setup, &r, NULL, NULL), 0);
+	free(hints);
+	return ((double)r.prefix_hits / (double)r.refs - lru) / (opt - lru);
+}
+
+/* From size first to that of 10 % on. */
+static void check_hints(const char *name, size_t first)
+{
+	double plain, good, random, shuffled;
+	struct trace t;
+
+	if (!find(name)) {
+		printf("# no %s\n", path);
+		return;
+	}
+	CHECK_EQ(trace_init(&t), 0);
+	CHECK_EQ(trace_load(&t, path, 0), 0);
+	for (size_t k = 0; k < 3; k++) {
+		plain = hinted_gap(&t, SIM_HINTS_NONE, k);
+		good = hinted_gap(&t, SIM_HINTS_TRUE, k);
+		random = hinted_gap(&t, SIM_HINTS_RANDOM, k);
+		shuffled = hinted_gap(&t, SIM_HINTS_SHUFFLED, k);
+		printf("# %s, %g: %.3f, true %.3f, random %.3f, shuffled %.3f\n",
+		       name, shares[k], plain, good, random, shuffled);
+		if (k >= first)
+			CHECK(good >= 0.8);
+		CHECK(random >= plain - 0.1);
+		CHECK(shuffled >= plain - 0.1);
+	}
+	trace_free(&t);
+}
+
+static void true_hints_help_and_wrong_ones_cost_little(void)
+{
+	check_hints(CHAT, 1);
+	check_hints(AGENT, 0);
+}
+
 int main(void)
 {
 	if (!find(CHAT) && !find(AGENT)) {
@@ -119,5 +222,7 @@ int main(void)
 	}
 	CASE(chat_has_its_rates);
 	CASE(agent_has_its_rates);
+	CASE(gittins_closes_the_gap_by_30_percent);
+	CASE(true_hints_help_and_wrong_ones_cost_little);
 	UNIT_END();
 }

@@ -29,7 +29,7 @@ EOF
 sim t.jsonl --cache 50%,4 --policy lru,opt --block 1M --json >out || say "status $?"
 sed 's/,"refs_per_s":[0-9.e+]*}/}/g' out >got
 cat >want <<'EOF'
-[{"policy":"lru","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":2,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"lru","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":0,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false},{"policy":"opt","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false},{"policy":"opt","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false}]
+[{"policy":"lru","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":2,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false,"hints":"none"},{"policy":"lru","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":4,"evictions":0,"bypassed":0,"fills_per_request":1.33333333,"batch":1,"block":1048576,"bytes_filled":4194304,"atomic":false,"hints":"none"},{"policy":"opt","cache":"50%","cache_blocks":2,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false,"hints":"none"},{"policy":"opt","cache":"4","cache_blocks":4,"block_hit":0.5,"prefix_hit":0.5,"gap_closed":null,"requests":3,"refs":8,"fills":2,"evictions":0,"bypassed":2,"fills_per_request":0.666666667,"batch":1,"block":1048576,"bytes_filled":2097152,"atomic":false,"hints":"none"}]
 EOF
 cmp -s got want || say "JSON is $(cat got)"
 sim t.jsonl --requests 2 --policy lru --cache 100% --json | grep -q '"requests":2,"refs":4,' || say "--requests"
@@ -49,7 +49,11 @@ grep -q '^  opt  *100.0  *-$' out || say "no way from lru to opt"
 sim scan.jsonl --cache 1 --policy lru | grep -q 'way from' && say "a way from lru to nowhere"
 
 sim t.jsonl --atomic --cache 2 --json | grep -o '"atomic":true' | grep -c . >out
-[ "$(cat out)" = 2 ] || say "--atomic"
+[ "$(cat out)" = 3 ] || say "--atomic"
+
+for h in true random shuffled; do
+	sim t.jsonl --cache 2 --policy gittins --hints $h --json | grep -q "\"hints\":\"$h\"" || say "--hints $h"
+done
 
 sim t.jsonl --cache 2 >out || say "table: status $?"
 names=$(sim --help | sed '1,/^Policies:/d' | awk '{ print $1 }')
@@ -78,7 +82,7 @@ sim --generate agent --requests 4000 --cache 5%,20% --json | tr '{' '\n' |
 awk '{ if ($2 > best[$1]) best[$1] = $2 } END { for (p in best) if (best[p] < 1000000) { print p, best[p]; bad = 1 } exit bad || !NR }' speed ||
 	say "too slow: $(cat speed)"
 
-refused 2 'no such policy; there are lru, fifo, s3fifo, arc, lfu, leaf, opt' t.jsonl --policy lru,clock
+refused 2 'no such policy; there are lru, fifo, s3fifo, arc, lfu, leaf, gittins, opt' t.jsonl --policy lru,clock
 refused 2 'no such policy' t.jsonl --policy ''
 refused 2 'no such policy' t.jsonl --policy lru,
 refused 2 'stands twice' t.jsonl --policy lru,lru
@@ -89,6 +93,7 @@ for s in 101% -5% 5%% x 1.5 '' 0x5% nan% '5%,,'; do
 done
 refused 2 'lru does not evict the ends of chains first' t.jsonl --atomic --policy leaf,lru
 refused 2 '--requests 0' t.jsonl --requests 0
+refused 2 '--hints false: true, random or shuffled' t.jsonl --hints false
 refused 2 '--batch 0' t.jsonl --batch 0
 refused 2 '--block 0' t.jsonl --block 0
 refused 2 'exclude each other' t.jsonl --generate chat

@@ -14,6 +14,7 @@ struct run {
 	uint32_t hits[SIM_BATCH]; /* not told yet */
 	uint32_t nr_hits;
 	uint32_t batch;
+	const uint32_t *hints;
 	uint64_t next_tick;
 };
 
@@ -266,6 +267,8 @@ static int play(struct run *r, const struct trace *t,
 		tell_hits(r);
 		if (r->policy->request_end)
 			r->policy->request_end(&r->s);
+		if (r->hints && r->policy->hint)
+			r->policy->hint(&r->s, r->hints[nr]);
 		r->result->requests++;
 		r->result->refs += r->s.request.len;
 		if (step)
@@ -306,6 +309,7 @@ int sim_run(const struct trace *t, const struct sim_policy *policy,
 		.policy = policy,
 		.result = result,
 		.batch = setup->batch ? setup->batch : 1,
+		.hints = setup->hints,
 	};
 	uint64_t start;
 	int ret;
@@ -327,8 +331,8 @@ int sim_run(const struct trace *t, const struct sim_policy *policy,
 }
 
 const struct sim_policy *const sim_policies[] = {
-	&sim_lru, &sim_fifo, &sim_s3fifo, &sim_arc,
-	&sim_lfu, &sim_leaf, &sim_opt,	  NULL,
+	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc, &sim_lfu,
+	&sim_leaf, &sim_gittins, &sim_opt,    NULL,
 };
 
 _Static_assert(sizeof(sim_policies) / sizeof(sim_policies[0]) <=

@@ -17,6 +17,7 @@
 #define SIM_KEEP   0	      /* admit: into the cache */
 #define SIM_BYPASS (-1)	      /* admit: not worth keeping */
 #define SIM_BATCH  64u	      /* most ids of one call */
+#define SIM_OVER   UINT32_MAX /* hint: the session is over */
 
 /* Time between two calls of tick, on the clock of the trace. */
 #define SIM_TICK_NS 1000000000ULL
@@ -82,6 +83,11 @@ struct sim_policy {
 	void (*removed)(struct sim *s, uint32_t id);
 	/* A second of the trace or more went by. */
 	void (*tick)(struct sim *s);
+	/*
+	 * What the engine thinks, after request_end: ms until the session of
+	 * this request comes back, or SIM_OVER. It may be wrong.
+	 */
+	void (*hint)(struct sim *s, uint32_t ms);
 };
 
 /* What is kept for each block. */
@@ -146,6 +152,11 @@ static inline uint32_t sim_children(const struct sim *s, uint32_t id)
 /* NULL when it may be a victim now, else why not. */
 const char *sim_bound(const struct sim *s, uint32_t id);
 
+/* A branch of a session as one number; 0 when no session is told. */
+uint32_t sim_branch(uint32_t session, uint32_t agent);
+/* Of a request with that many blocks of 512 tokens those that are full. */
+uint32_t sim_whole_blocks(uint64_t input_length, uint32_t len);
+
 /* A list of blocks; a block is in one list at the most. */
 struct sim_list {
 	uint32_t head, tail, len;
@@ -179,7 +190,7 @@ struct sim_result {
 
 /* One file each: sim_NAME.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_opt;
+extern const struct sim_policy sim_leaf, sim_gittins, sim_opt;
 
 #define SIM_MAX_POLICIES 32u
 
@@ -189,9 +200,20 @@ const struct sim_policy *sim_find(const char *name, size_t len);
 
 struct sim_setup {
 	enum sim_mode mode;
-	uint32_t capacity; /* blocks */
-	uint32_t batch;	   /* victims asked for when it is full; 0 is 1 */
+	uint32_t capacity;     /* blocks */
+	uint32_t batch;	       /* victims asked for when it is full; 0 is 1 */
+	const uint32_t *hints; /* of each request; or NULL */
 };
+
+enum sim_hints {
+	SIM_HINTS_NONE,
+	SIM_HINTS_TRUE, /* with an error */
+	SIM_HINTS_RANDOM,
+	SIM_HINTS_SHUFFLED, /* true ones of any request */
+};
+
+/* A hint for each request; NULL: no memory. */
+uint32_t *sim_make_hints(const struct trace *t, enum sim_hints kind);
 
 /*
  * Run a trace against a cache. step, when there, is called after each request

@@ -2,6 +2,26 @@
 /* Lists and the ordered index, kept for the policies of the simulator. */
 #include "sim.h"
 
+/* Branches of a session come and go each by itself. */
+uint32_t sim_branch(uint32_t session, uint32_t agent)
+{
+	uint32_t branch = agent < 63 ? agent : 63, key;
+
+	if (session == TRACE_UNKNOWN)
+		return 0;
+	if (agent == TRACE_UNKNOWN)
+		branch = 0;
+	key = 1 + session * 64 + branch;
+	return key && key != SIM_NONE ? key : 1;
+}
+
+uint32_t sim_whole_blocks(uint64_t input_length, uint32_t len)
+{
+	bool is_partial = input_length % 512 && len == input_length / 512 + 1;
+
+	return len - is_partial;
+}
+
 void sim_list_init(struct sim_list *l)
 {
 	*l = (struct sim_list){ SIM_NONE, SIM_NONE, 0 };

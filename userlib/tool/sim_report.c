@@ -10,6 +10,13 @@ static double per_request(const struct sim_result *c, uint64_t n)
 	return c->requests ? (double)n / (double)c->requests : 0;
 }
 
+static const char *const hint_names[] = {
+	[SIM_HINTS_NONE] = "none",
+	[SIM_HINTS_TRUE] = "true",
+	[SIM_HINTS_RANDOM] = "random",
+	[SIM_HINTS_SHUFFLED] = "shuffled",
+};
+
 void sim_json(const struct sim_report *r)
 {
 	unsigned int i, k;
@@ -39,6 +46,7 @@ void sim_json(const struct sim_report *r)
 			json_u64(&j, "block", r->block);
 			json_u64(&j, "bytes_filled", c->fills * r->block);
 			json_bool(&j, "atomic", r->modes[i] == SIM_ATOMIC);
+			json_str(&j, "hints", hint_names[r->hints]);
 			json_f64(&j, "refs_per_s", sim_refs_per_s(c));
 			json_close(&j, '}');
 		}

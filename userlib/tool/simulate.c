@@ -34,9 +34,12 @@ static const char help[] =
 	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
 	"  --seed N           of the generator\n"
 	"  --atomic           look each request up as a whole, and keep chains whole;\n"
-	"                     only policies that can (leaf, which always does, and opt)\n"
+	"                     only policies that can (leaf and gittins, which always do, and\n"
+	"                     opt)\n"
 	"  --batch N          victims that are asked for at a time (1)\n"
 	"  --block SIZE       bytes of a block, for the bytes moved (64M)\n"
+	"  --hints KIND       tell gittins when sessions come back: true (with an error),\n"
+	"                     random or shuffled\n"
 	"  --plot FILE        write the prefix hit rates as an SVG picture\n"
 	"  --verbose          report the speed of the simulation too\n"
 	"  --json             report as JSON\n"
@@ -218,6 +221,7 @@ enum {
 	OPT_ATOMIC,
 	OPT_BATCH,
 	OPT_BLOCK,
+	OPT_HINTS,
 	OPT_PLOT,
 	OPT_VERBOSE,
 	OPT_JSON,
@@ -232,6 +236,7 @@ static const struct option options[] = {
 	{ "atomic", no_argument, NULL, OPT_ATOMIC },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "hints", required_argument, NULL, OPT_HINTS },
 	{ "plot", required_argument, NULL, OPT_PLOT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -258,6 +263,20 @@ static int trace_arg(int c, struct args *a)
 		a->generate = optarg;
 		return 0;
 	}
+}
+
+static int hints_arg(struct sim_report *r)
+{
+	if (!strcmp(optarg, "true"))
+		r->hints = SIM_HINTS_TRUE;
+	else if (!strcmp(optarg, "random"))
+		r->hints = SIM_HINTS_RANDOM;
+	else if (!strcmp(optarg, "shuffled"))
+		r->hints = SIM_HINTS_SHUFFLED;
+	else
+		return usage_error("--hints %s: true, random or shuffled",
+				   optarg);
+	return 0;
 }
 
 static int take_arg(int c, struct args *a, struct sim_report *r)
@@ -290,6 +309,8 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 			return usage_error("--block %s: not a size like 64M",
 					   optarg);
 		return 0;
+	case OPT_HINTS:
+		return hints_arg(r);
 	case OPT_PLOT:
 		a->plot = optarg;
 		return 0;
@@ -364,9 +385,9 @@ static void step(void *arg, uint64_t refs)
 	progress_update(&s->p, s->before + refs);
 }
 
-static int run_all(struct sim_report *r)
+static int run_all(struct sim_report *r, const uint32_t *hints)
 {
-	struct sim_setup setup = { .batch = r->batch };
+	struct sim_setup setup = { .batch = r->batch, .hints = hints };
 	struct steps s = { .before = 0 };
 	unsigned int i, k;
 	int ret = 0;
@@ -393,14 +414,21 @@ static int run_all(struct sim_report *r)
 
 static int simulate(struct args *a, struct sim_report *r)
 {
+	uint32_t *hints = NULL;
 	int ret;
 
+	if (r->hints) {
+		hints = sim_make_hints(r->t, r->hints);
+		if (!hints)
+			abort();
+	}
 	r->results = calloc((size_t)r->nr_policies * r->nr_sizes,
 			    sizeof(*r->results));
 	if (!r->results)
 		abort();
 	r->trace = a->trace;
-	ret = run_all(r);
+	ret = run_all(r, hints);
+	free(hints);
 	if (!ret && a->plot)
 		ret = sim_plot(r, a->plot);
 	if (!ret) {

@@ -18,6 +18,7 @@ struct sim_report {
 	const struct trace *t;
 	uint64_t block; /* bytes */
 	uint32_t batch;
+	enum sim_hints hints;
 	struct sim_size sizes[SIM_MAX_SIZES];
 	unsigned int nr_sizes;
 	const struct sim_policy *policies[SIM_MAX_POLICIES];
