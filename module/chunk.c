@@ -24,9 +24,11 @@
 /* A larger map when there are chunks enough for it; it is filled as it is used. */
 static void grow_map(struct kvl_region *r, u64 ci)
 {
-	struct kvl_map *old = smp_load_acquire(&r->map), *m;
 	u64 nr = roundup_pow_of_two(max_t(u64, ci + 1, MAP_MIN));
+	struct kvl_map *old, *m;
 
+	/* Pairs with the release below. */
+	old = smp_load_acquire(&r->map);
 	if ((old && ci < old->nr) || ci >= MAP_MAX ||
 	    nr > MAP_SHARE * (u64)atomic_read(&r->nr_chunks))
 		return;
@@ -43,11 +45,14 @@ static void grow_map(struct kvl_region *r, u64 ci)
 
 static void map_chunk(struct kvl_region *r, u64 ci, struct kvl_chunk *c)
 {
-	struct kvl_map *m = smp_load_acquire(&r->map);
+	struct kvl_map *m;
 
-	/* The content of the chunk was published by the xarray. */
-	if (m && ci < m->nr)
-		smp_store_release(&m->chunks[ci], c);
+	/* Pairs with the release in grow_map(). */
+	m = smp_load_acquire(&r->map);
+	if (!m || ci >= m->nr)
+		return;
+	/* Pairs with the acquire in kvl_region_find(). */
+	smp_store_release(&m->chunks[ci], c);
 }
 
 /* The block's record, or NULL when nothing was ever stored near it. */
