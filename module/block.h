@@ -114,7 +114,11 @@ extern struct lockdep_map kvl_block_dep;
 
 static inline bool kvl_block_try(struct kvl_block *b)
 {
-	return !test_and_set_bit_lock(KVL_B_LOCK, &b->flags);
+	bool got = !test_and_set_bit_lock(KVL_B_LOCK, &b->flags);
+
+	/* Pairs with the barrier of truncate, which looks at the lock. */
+	smp_mb__after_atomic();
+	return got;
 }
 
 static inline bool kvl_block_trylock(struct kvl_block *b)

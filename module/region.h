@@ -12,6 +12,7 @@
 #define KVL_REGION_H
 
 #include <linux/fs.h>
+#include <linux/nospec.h>
 #include <linux/rwsem.h>
 #include <linux/xarray.h>
 
@@ -142,7 +143,7 @@ static inline struct kvl_block *kvl_region_find(struct kvl_region *r,
 	m = smp_load_acquire(&r->map);
 	if (likely(m && ci < m->nr)) {
 		/* The same. */
-		c = smp_load_acquire(&m->chunks[ci]);
+		c = smp_load_acquire(&m->chunks[array_index_nospec(ci, m->nr)]);
 		if (likely(c))
 			return &c->blocks[index & (KVL_CHUNK_BLOCKS - 1)];
 	}
