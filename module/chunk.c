@@ -33,7 +33,8 @@ static void grow_map(struct kvl_region *r, u64 ci)
 	    nr > MAP_SHARE * (u64)atomic_read(&r->nr_chunks))
 		return;
 	m = kvzalloc(struct_size(m, chunks, nr),
-		     GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
+		     GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+			     __GFP_RETRY_MAYFAIL);
 	if (!m)
 		return;
 	m->smaller = old;
