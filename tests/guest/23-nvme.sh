@@ -8,6 +8,7 @@
 . "$(dirname "$0")/nvme.sh"
 
 need_nvme
+need_nullb
 : "${KVLIFT_NVME2:=}"
 [ -b "$KVLIFT_NVME2" ] || skip "no second NVMe device"
 load
@@ -46,6 +47,18 @@ while [ $i -lt 6 ]; do
 	i=$((i + 1))
 done
 umount_pool
+
+# On a device that is slower than any processor all of it is used.
+nullb kva irqmode=2 completion_nsec=500000000
+kvlift format --force /dev/kva >/dev/null || fail "format"
+mount -t kvlift -o block=64K,dram=8M,nvme=/dev/kva,depth=16,writeback=0 none $MNT || fail "mount"
+kvtctl wait $MNT 30000 || fail "the tiers do not fill"
+kvtctl fill $MNT/f 1 $((4 << 20)) || fail "fill"
+down $MNT/f
+[ "$(member 0 inflight_max)" = 16 ] || fail "a slow device had $(member 0 inflight_max) in flight, not 16"
+rm $MNT/f
+umount_pool
+gone
 
 # With depth 1 and nodiscard everything works as well.
 mkpair 24M $A:64M $B:64M depth=1,nodiscard
