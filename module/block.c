@@ -70,15 +70,36 @@ void kvl_block_init(void)
 		init_waitqueue_head(&queues[i]);
 }
 
+struct waiter {
+	struct wait_queue_entry entry;
+	struct kvl_block *block;
+};
+
+/* Queues are shared: only those who wait for this block. */
+static int wake_waiter(struct wait_queue_entry *entry, unsigned int mode,
+		       int flags, void *block)
+{
+	if (container_of(entry, struct waiter, entry)->block != block)
+		return 0;
+	return autoremove_wake_function(entry, mode, flags, block);
+}
+
 /* Until nobody holds the lock, or until it was taken. 0, or -EINTR. */
 static int wait(struct kvl_block *b, int mode, bool take)
 {
 	wait_queue_head_t *q = queue_of(b);
-	DEFINE_WAIT(entry);
+	struct waiter w = {
+		.block = b,
+		.entry = {
+			.private = current,
+			.func = wake_waiter,
+			.entry = LIST_HEAD_INIT(w.entry.entry),
+		},
+	};
 	int err = 0;
 
 	for (;;) {
-		prepare_to_wait(q, &entry, mode);
+		prepare_to_wait(q, &w.entry, mode);
 		set_bit(KVL_B_WAITED, &b->flags);
 		/* Pairs with the operation that gives the lock up. */
 		smp_mb__after_atomic();
@@ -94,21 +115,21 @@ static int wait(struct kvl_block *b, int mode, bool take)
 		else
 			io_schedule();
 	}
-	finish_wait(q, &entry);
+	finish_wait(q, &w.entry);
 	return err;
 }
 
 /*
- * All are woken, after the bit is cleared: who did not get the lock sets it
- * again. Who joined the queue before it was cleared is woken, and who does
- * later sets it later.
+ * All who wait for the block are woken, after the bit is cleared: who did not
+ * get the lock sets it again. Who joined the queue before it was cleared is
+ * woken, and who does later sets it later.
  */
 static noinline void wake(struct kvl_block *b)
 {
 	clear_bit(KVL_B_WAITED, &b->flags);
 	/* Orders the clear before the look at the wait queue. */
 	smp_mb__after_atomic();
-	wake_up_all(queue_of(b));
+	__wake_up(queue_of(b), TASK_NORMAL, 0, b);
 }
 
 /* A function of its own, so that tracers see when a lock is given up. */
