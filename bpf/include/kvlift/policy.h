@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a policy is written against. One source serves three builds: as BPF
+ * program for a pool, as part of the module, and in `kvlift simulate`.
+ *
+ * A policy decides which blocks are worth a slot of the fastest memory. Its
+ * callbacks run one at a time, in a worker, never in a fault; each is
+ * optional. It knows blocks by ids: numbers below ctx->max_blocks that stay
+ * with a block until forget(). A wrong id gets an error and does no harm.
+ * What a policy leaves open the module decides.
+ *
+ * All of it since 0.1.
+ */
+#ifndef KVLIFT_POLICY_H
+#define KVLIFT_POLICY_H
+
+#ifdef __KERNEL__
+#include <linux/kvlift.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#else
+#ifdef __BPF__
+#pragma clang attribute push(__attribute__((preserve_access_index)),           \
+			     apply_to = record)
+#endif
+#include <linux/kvlift.h>
+#ifdef __BPF__
+#pragma clang attribute pop
+#endif
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+#ifndef __cplusplus
+#include <stdbool.h>
+#endif
+#endif
+
+/*
+ * Callbacks. What the module does on a request, told by an engine or made of
+ * blocks that were used together, is always this:
+ *
+ *	request(ctx)		the chain is there; ctx->cached of it resident
+ *	accessed(ctx, nr)	once or more: those that are resident, in order
+ *				(kvlift_batch(), kvlift_weight()), 0 < nr <=
+ *				KVLIFT_POLICY_BATCH
+ *	for each that is not, in the order of the chain:
+ *	admit(ctx, id)		KVLIFT_KEEP, KVLIFT_BYPASS or a KVLIFT_TIER_*
+ *				below DRAM. In a told chain the rest is
+ *				bypassed then too. NULL: keep
+ *	  victims(ctx, want)	when there is no room: give up to want blocks
+ *				with kvlift_victim(), the least worthy first.
+ *				Called again for those that are missing; none
+ *				means that nothing can go
+ *	  removed(ctx, id)	for each victim: no longer resident. Also when
+ *				the block was deleted, or had to go for other
+ *				reasons
+ *	  added(ctx, id)	the block is resident
+ *	prefetch(ctx)		what else should come up: kvlift_fetch()
+ *
+ * attach() comes first, with 0 or a negative errno; then added() for what is
+ * resident already. detach() comes last. moved() tells of moves between tiers
+ * that are not the policy's doing; forget() that the id will be another
+ * block's; hint() that the session of the last request comes back in ms
+ * milliseconds, or KVLIFT_OVER; tick() about once a second.
+ *
+ * A block is resident from added() to removed(). Its storage, its place in a
+ * list or in the index stay until forget(), so that a policy can remember.
+ * Blocks of the running request and parents of resident blocks are bound: they
+ * are refused as victims.
+ *
+ * Functions of the module. Errors are negative: -EINVAL: no such id, list or
+ * end; -EBUSY: bound, leased or pinned; -EEXIST: given before; -EPERM: its
+ * domain need not give; -ENOSPC: enough.
+ *
+ *	u32 kvlift_chain(ctx, i)	i-th block of the request, from 0
+ *	u32 kvlift_batch(ctx, i)	i-th block of accessed()
+ *	u32 kvlift_weight(ctx, i)	its weight, as the engine told it, or 1
+ *	void *kvlift_storage(ctx, id, size)	the policy's bytes of a block,
+ *				zeroed at first; size is a constant, at most
+ *				.storage_size. NULL: no such id
+ *	u32 kvlift_parent(ctx, id)	or KVLIFT_NO_BLOCK
+ *	u32 kvlift_children(ctx, id)	resident ones
+ *	u32 kvlift_depth(ctx, id)	blocks before it in its chain
+ *	bool kvlift_resident(ctx, id)
+ *	bool kvlift_bound(ctx, id)	would be refused as victim
+ *	u32 kvlift_heat(ctx, id)	decayed touches, in 1/256
+ *	int kvlift_info(ctx, id, &info)
+ *	int kvlift_list_add(ctx, list, id, end)	a block is in one list at the
+ *				most: it leaves the one it is in
+ *	int kvlift_list_del(ctx, id)
+ *	u32 kvlift_list_end(ctx, list, end)	the block there
+ *	u32 kvlift_list_next(ctx, id, end)	the next one towards that end
+ *	u32 kvlift_list_len(ctx, list)
+ *	u32 kvlift_list_of(ctx, id)	or KVLIFT_NO_LIST
+ *	int kvlift_index_set(ctx, id, key)	the index is in the order of the
+ *				keys, equal ones in the order they were set
+ *	int kvlift_index_del(ctx, id)
+ *	u32 kvlift_index_first(ctx)	the smallest
+ *	u32 kvlift_index_next(ctx, id)
+ *	u64 kvlift_index_key(ctx, id)	all ones: not in the index
+ *	int kvlift_victim(ctx, id)	only in victims()
+ *	int kvlift_fetch(ctx, id, tier)	bring it up; only in prefetch(), tick()
+ */
+
+#if defined(__BPF__)
+/* ------------------------------------------------------------- as BPF */
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#ifndef __ksym
+#define __ksym __attribute__((section(".ksyms")))
+#endif
+#define KVLIFT_FN extern __attribute__((section(".ksyms")))
+
+/* As in module/policy_ops.h; the members that a policy leaves out are NULL. */
+struct kvlift_policy_ops {
+	s32 (*attach)(struct kvlift_ctx *ctx);
+	void (*detach)(struct kvlift_ctx *ctx);
+	void (*request)(struct kvlift_ctx *ctx);
+	void (*accessed)(struct kvlift_ctx *ctx, u32 nr);
+	s32 (*admit)(struct kvlift_ctx *ctx, u32 id);
+	void (*victims)(struct kvlift_ctx *ctx, u32 want);
+	void (*added)(struct kvlift_ctx *ctx, u32 id);
+	void (*removed)(struct kvlift_ctx *ctx, u32 id);
+	void (*moved)(struct kvlift_ctx *ctx, u32 id, u32 from, u32 to);
+	void (*forget)(struct kvlift_ctx *ctx, u32 id);
+	void (*prefetch)(struct kvlift_ctx *ctx);
+	void (*hint)(struct kvlift_ctx *ctx, u32 ms);
+	void (*tick)(struct kvlift_ctx *ctx);
+	u64 domain;
+	u32 pool;
+	u32 flags;
+	u32 storage_size;
+	char name[KVLIFT_POLICY_NAME];
+};
+
+struct bpf_iter_kvlift_loop {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
+
+KVLIFT_FN int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
+				       struct kvlift_ctx *ctx, u32 from,
+				       u32 to) __weak;
+KVLIFT_FN u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it) __weak;
+KVLIFT_FN void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) __weak;
+KVLIFT_FN u32 kvlift_chain(struct kvlift_ctx *ctx, u32 i) __weak;
+KVLIFT_FN u32 kvlift_batch(struct kvlift_ctx *ctx, u32 i) __weak;
+KVLIFT_FN u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i) __weak;
+KVLIFT_FN void *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
+			       const u32 rdwr_buf_size) __weak;
+KVLIFT_FN u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u32 kvlift_children(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN bool kvlift_resident(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN bool kvlift_bound(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u32 kvlift_heat(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN int kvlift_info(struct kvlift_ctx *ctx, u32 id,
+			  struct kvlift_block_info *info) __weak;
+KVLIFT_FN int kvlift_list_add(struct kvlift_ctx *ctx, u32 list, u32 id,
+			      u32 end) __weak;
+KVLIFT_FN int kvlift_list_del(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u32 kvlift_list_end(struct kvlift_ctx *ctx, u32 list, u32 end) __weak;
+KVLIFT_FN u32 kvlift_list_next(struct kvlift_ctx *ctx, u32 id, u32 end) __weak;
+KVLIFT_FN u32 kvlift_list_len(struct kvlift_ctx *ctx, u32 list) __weak;
+KVLIFT_FN u32 kvlift_list_of(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN int kvlift_index_set(struct kvlift_ctx *ctx, u32 id, u64 key) __weak;
+KVLIFT_FN int kvlift_index_del(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u32 kvlift_index_first(struct kvlift_ctx *ctx) __weak;
+KVLIFT_FN u32 kvlift_index_next(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN u64 kvlift_index_key(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN int kvlift_victim(struct kvlift_ctx *ctx, u32 id) __weak;
+KVLIFT_FN int kvlift_fetch(struct kvlift_ctx *ctx, u32 id, u32 tier) __weak;
+
+/*
+ * kvlift_for(i, ctx, from, to): i, a u32, from from up to, not including, to.
+ * The only loop without a bound known to the verifier; its rounds are counted
+ * per callback, and end early when the callback has used up its time.
+ */
+#define kvlift_for(i, ctx, from, to)                                           \
+	for (struct bpf_iter_kvlift_loop                                       \
+		     ___it __attribute__((aligned(8),                          \
+					  cleanup(                             \
+						  bpf_iter_kvlift_loop_destroy))), \
+	     *___p __attribute__((unused)) =                                   \
+		     (bpf_iter_kvlift_loop_new(&___it, ctx, from, to),         \
+		      (void)bpf_iter_kvlift_loop_destroy, (void *)0);          \
+	     ({                                                                \
+		     u32 *___t = bpf_iter_kvlift_loop_next(&___it);            \
+		     (___t && ((i) = *___t, (i) < (to)));                      \
+	     });)
+
+#define KVLIFT_POLICY(name_, storage_, ...)                                    \
+	SEC(".struct_ops.link")                                                \
+	struct kvlift_policy_ops name_ = { .name = #name_,                     \
+					   .storage_size = storage_,           \
+					   __VA_ARGS__ };                      \
+	char _license[] SEC("license") = "Dual BSD/GPL"
+
+/* KVLIFT_CALLBACK(s32, lru_admit, struct kvlift_ctx *ctx, u32 id) { … } */
+#define KVLIFT_CALLBACK(ret_, name_, ...)                                      \
+	SEC("struct_ops/" #name_)                                              \
+	ret_ BPF_PROG(name_, __VA_ARGS__)
+
+/* In a map: of this program alone. */
+#define KVLIFT_STATE(type_)                                                    \
+	static type_ kvlift_the_state;                                         \
+	static __always_inline type_ *kvlift_state(struct kvlift_ctx *c)       \
+	{                                                                      \
+		return &kvlift_the_state;                                      \
+	}
+#define KVLIFT_CALL(name_) (void *)name_
+
+#endif /* __BPF__ */
+
+#endif
