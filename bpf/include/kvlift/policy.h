@@ -48,8 +48,7 @@ typedef __s64 s64;
  *				KVLIFT_POLICY_BATCH
  *	for each that is not, in the order of the chain:
  *	admit(ctx, id)		KVLIFT_KEEP, KVLIFT_BYPASS or a KVLIFT_TIER_*
- *				below DRAM. In a told chain the rest is
- *				bypassed then too. NULL: keep
+ *				below DRAM. NULL: keep
  *	  victims(ctx, want)	when there is no room: give up to want blocks
  *				with kvlift_victim(), the least worthy first.
  *				Called again for those that are missing; none
@@ -68,8 +67,10 @@ typedef __s64 s64;
  *
  * A block is resident from added() to removed(). Its storage, its place in a
  * list or in the index stay until forget(), so that a policy can remember.
- * Blocks of the running request and parents of resident blocks are bound: they
- * are refused as victims.
+ * Blocks of the running request are bound: they are refused as victims. With
+ * KVLIFT_POLICY_PREFIX in .flags so are parents of resident blocks, and what
+ * follows a block that was bypassed is bypassed too: a chain that is not there
+ * from its beginning is of no use to engines that reuse prefixes.
  *
  * Functions of the module. Errors are negative: -EINVAL: no such id, list or
  * end; -EBUSY: bound, leased or pinned; -EEXIST: given before; -EPERM: its

@@ -504,6 +504,9 @@ struct kvlift_hints {
 #define KVLIFT_NO_LIST		0xffffffffu
 #define KVLIFT_OVER		0xffffffffu /* hint(): the session is over */
 
+/* Flags of a policy: what is resident is closed under "parent of". */
+#define KVLIFT_POLICY_PREFIX	(1u << 0)
+
 /* Ends of a list; and directions: towards that end. */
 #define KVLIFT_HEAD		0u
 #define KVLIFT_TAIL		1u
