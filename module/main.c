@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/module.h>
 
+#include "advise.h"
 #include "inode.h"
 #include "memerr.h"
 #include "move.h"
@@ -53,6 +54,9 @@ static int __init kvlift_init(void)
 	if (err)
 		goto exit_inode;
 	kvl_memerr_init();
+	err = kvl_policy_bpf_init();
+	if (err)
+		goto exit_memerr;
 	err = kvl_super_register();
 	if (err)
 		goto exit_memerr;

@@ -440,6 +440,11 @@ enum kvlift_hint_op {
 	KVLIFT_HINT_USE = 6,
 	/* These blocks matter more or less than others: @value, 0 is normal. */
 	KVLIFT_HINT_PRIO = 7,
+	/*
+	 * For replays of traces: to the policy it is now @session ns after some
+	 * start, until the next one of these. CAP_SYS_ADMIN.
+	 */
+	KVLIFT_HINT_CLOCK = 8,
 };
 
 /**
@@ -447,7 +452,8 @@ enum kvlift_hint_op {
  * @op:		enum kvlift_hint_op
  * @fd:		region, open for reading, where blocks are named; else -1
  * @session:	the engine's number of a session, or of one branch of it where
- *		it has several; not 0. Sessions of different users do not mix
+ *		it has several; 0: not told. Sessions of different users do not
+ *		mix
  * @first:	first block
  * @count:	blocks, at most KVLIFT_REQ_MAX_BLOCKS
  * @parent:	block of @parent_fd
@@ -480,7 +486,9 @@ struct kvlift_hint {
  *
  * A chain begins and ends within one call and has at most
  * KVLIFT_CHAIN_MAX blocks. Fails only when the first entry is wrong: EINVAL;
- * EBADF, EACCES about its descriptor; EXDEV: that is of another pool; ENOMEM.
+ * EBADF, EACCES about its descriptor; EXDEV: that is of another pool; E2BIG:
+ * more blocks than KVLIFT_CHAIN_MAX; EAGAIN: the policy's worker is behind;
+ * EPERM; EOPNOTSUPP: the pool has no DRAM; ENOMEM.
  */
 #define KVLIFT_HINT_MAX		65536u
 #define KVLIFT_CHAIN_MAX	65536u
