@@ -332,27 +332,50 @@ static void a_hint_comes_when_the_request_is_done(void)
 	trace_free(&t);
 }
 
+/* Keys come in order, and equal ones in the order in which they were set. */
+static uint32_t walk(const struct sim *s, const uint64_t *turn)
+{
+	uint64_t key = 0, last = 0;
+	uint32_t n = 0, id;
+	struct sim_entry e;
+
+	if (!sim_index_first(s, &e))
+		return 0;
+	for (id = e.id; id != SIM_NONE; id = sim_index_next(s, id)) {
+		uint64_t k = s->index[id + 1].key;
+
+		CHECK(!n || k > key || (k == key && turn[id] > last));
+		key = k;
+		last = turn[id];
+		n++;
+	}
+	return n;
+}
+
 static void the_index_is_in_order(void)
 {
 	enum {
 		N = 300
 	};
 	struct sim s = { .nr_blocks = N };
-	uint64_t key[N] = { 0 }, low;
+	uint64_t key[N] = { 0 }, turn[N] = { 0 }, low;
 	struct sim_entry e;
-	uint32_t i, id;
+	uint32_t i, id, n = 0;
 
 	s.blocks = calloc(N, sizeof(*s.blocks));
 	s.index = calloc(N + 1, sizeof(*s.index));
 	for (i = 0; i < 20000; i++) {
 		id = chance(N);
+		n -= key[id] != 0;
 		if (chance(3)) {
-			key[id] = 1 + chance(1000);
+			key[id] = 1 + chance(i < 10000 ? 1000 : 20);
+			turn[id] = i;
 			sim_index_set(&s, id, key[id]);
 		} else {
 			key[id] = 0;
 			sim_index_del(&s, id);
 		}
+		n += key[id] != 0;
 		CHECK_EQ(sim_indexed(&s, id), key[id] != 0);
 		low = 0;
 		for (id = 0; id < N; id++)
@@ -361,6 +384,7 @@ static void the_index_is_in_order(void)
 		CHECK_EQ(sim_index_first(&s, &e), low != 0);
 		if (low)
 			CHECK(e.key == low && key[e.id] == low);
+		CHECK_EQ(walk(&s, turn), n);
 	}
 	free(s.blocks);
 	free(s.index);

@@ -331,8 +331,8 @@ int sim_run(const struct trace *t, const struct sim_policy *policy,
 }
 
 const struct sim_policy *const sim_policies[] = {
-	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc, &sim_lfu,
-	&sim_leaf, &sim_gittins, &sim_opt,    NULL,
+	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc,	   &sim_lfu,
+	&sim_leaf, &sim_gittins, &sim_opt,    &sim_simple, NULL,
 };
 
 _Static_assert(sizeof(sim_policies) / sizeof(sim_policies[0]) <=

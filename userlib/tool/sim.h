@@ -48,6 +48,7 @@ struct sim_request {
 };
 
 struct sim;
+struct kvlift_builtin;
 
 /*
  * A policy. Callbacks may be missing, all but victims. A block is cached
@@ -88,6 +89,8 @@ struct sim_policy {
 	 * this request comes back, or SIM_OVER. It may be wrong.
 	 */
 	void (*hint)(struct sim *s, uint32_t ms);
+	/* One of bpf/, which the callbacks above stand for: sim_policy.c. */
+	const struct kvlift_builtin *builtin;
 };
 
 /* What is kept for each block. */
@@ -95,7 +98,6 @@ struct sim_block {
 	uint32_t prev, next; /* in a list */
 	uint32_t parent, depth;
 	uint32_t children; /* cached ones */
-	uint32_t place;	   /* in the index, from 1; 0: not there */
 	uint32_t user;	   /* the last request with it, from 1, cut off */
 	bool cached, seen;
 };
@@ -103,6 +105,12 @@ struct sim_block {
 struct sim_entry {
 	uint64_t key;
 	uint32_t id;
+};
+
+/* A block's place in the index. */
+struct sim_node {
+	uint64_t key, turn; /* when it was set, from 1; 0: not there */
+	uint32_t up, child[2];
 };
 
 struct sim {
@@ -117,8 +125,9 @@ struct sim {
 	/* private */
 	struct sim_block *blocks;
 	char *storage;
-	struct sim_entry *index;
-	uint32_t nr_index;
+	struct sim_node *index;
+	uint32_t root; /* of the index */
+	uint64_t turn;
 };
 
 static inline void *sim_storage(const struct sim *s, uint32_t id)
@@ -169,14 +178,19 @@ void sim_list_del(struct sim *s, struct sim_list *l, uint32_t id);
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 			 uint32_t *ids, uint32_t want);
 
-/* The index: blocks by a key, the smallest first. */
+/*
+ * The index: blocks by a key, the smallest first, equal ones in the order in
+ * which they were set.
+ */
 void sim_index_set(struct sim *s, uint32_t id, uint64_t key);
 void sim_index_del(struct sim *s, uint32_t id); /* may be absent */
 bool sim_index_first(const struct sim *s, struct sim_entry *e);
+/* The one behind it, or SIM_NONE. */
+uint32_t sim_index_next(const struct sim *s, uint32_t id);
 
 static inline bool sim_indexed(const struct sim *s, uint32_t id)
 {
-	return s->blocks[id].place != 0;
+	return s->index[id + 1].turn != 0;
 }
 
 struct sim_result {
@@ -188,9 +202,9 @@ struct sim_result {
 	uint64_t elapsed_ns;
 };
 
-/* One file each: sim_NAME.c. */
+/* One file each: sim_NAME.c, or bpf/NAME.bpf.c by way of sim_policy.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_gittins, sim_opt;
+extern const struct sim_policy sim_leaf, sim_gittins, sim_opt, sim_simple;
 
 #define SIM_MAX_POLICIES 32u
 

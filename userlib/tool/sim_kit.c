@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-/* Lists and the ordered index, kept for the policies of the simulator. */
+/* Lists, kept for the policies of the simulator, and what a trace says. */
 #include "sim.h"
 
 /* Branches of a session come and go each by itself. */
@@ -64,64 +64,4 @@ uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 	for (id = l->tail; id != SIM_NONE && n < want; id = s->blocks[id].prev)
 		ids[n++] = id;
 	return n;
-}
-
-/* A binary heap from index[1] on; blocks know their place in it. */
-static void put(struct sim *s, uint32_t at, struct sim_entry e)
-{
-	s->index[at] = e;
-	s->blocks[e.id].place = at;
-}
-
-static void sift(struct sim *s, uint32_t at, struct sim_entry e)
-{
-	const struct sim_entry *heap = s->index;
-	uint32_t child;
-
-	for (; at > 1 && heap[at / 2].key > e.key; at /= 2)
-		put(s, at, heap[at / 2]);
-	for (;;) {
-		/* Places are below 2^31: a trace with more ids is refused. */
-		child = at * 2;
-		if (child > s->nr_index)
-			break;
-		if (child < s->nr_index &&
-		    heap[child + 1].key < heap[child].key)
-			child++;
-		if (heap[child].key >= e.key)
-			break;
-		put(s, at, heap[child]);
-		at = child;
-	}
-	put(s, at, e);
-}
-
-void sim_index_set(struct sim *s, uint32_t id, uint64_t key)
-{
-	uint32_t at = s->blocks[id].place;
-
-	if (!at)
-		at = ++s->nr_index;
-	sift(s, at, (struct sim_entry){ key, id });
-}
-
-void sim_index_del(struct sim *s, uint32_t id)
-{
-	uint32_t at = s->blocks[id].place;
-	struct sim_entry last;
-
-	if (!at)
-		return;
-	s->blocks[id].place = 0;
-	last = s->index[s->nr_index--];
-	if (last.id != id)
-		sift(s, at, last);
-}
-
-bool sim_index_first(const struct sim *s, struct sim_entry *e)
-{
-	if (!s->nr_index)
-		return false;
-	*e = s->index[1];
-	return true;
 }

@@ -14,13 +14,15 @@
 #ifndef KVLIFT_POLICY_H
 #define KVLIFT_POLICY_H
 
+#include <linux/errno.h>
 #ifdef __KERNEL__
+#include <linux/bitops.h>
 #include <linux/kvlift.h>
-#include <linux/string.h>
 #include <linux/types.h>
+#include "policy_ops.h"
 #else
 #ifdef __BPF__
-#pragma clang attribute push(__attribute__((preserve_access_index)),           \
+#pragma clang attribute push(__attribute__((preserve_access_index)), \
 			     apply_to = record)
 #endif
 #include <linux/kvlift.h>
@@ -33,12 +35,31 @@ typedef __u32 u32;
 typedef __u64 u64;
 typedef __s32 s32;
 typedef __s64 s64;
-#ifndef __cplusplus
 #include <stdbool.h>
-#endif
 #endif
 
 /*
+ * The parts of a policy, in the order of a file:
+ *
+ *	KVLIFT_STATE(type)	what it keeps for a pool, zeroed; optional. It
+ *				is at kvlift_state(ctx)
+ *	KVLIFT_CALLBACK(ret, name, args) {...}
+ *				a callback, as in struct kvlift_policy_ops
+ *	KVLIFT_POLICY(name, .member = value, ...)
+ *				the policy: callbacks, .flags, .storage_size
+ *
+ * and in functions:
+ *
+ *	kvlift_for(i, ctx, from, to) {...}
+ *				i, a u32, from from up to, not including, to.
+ *				The only loop without a bound that the verifier
+ *				can see. Rounds are counted, KVLIFT_ROUNDS per
+ *				callback at the most, and it ends early when
+ *				the callback has used up its time (100 ms).
+ *				After the loop i says nothing
+ *	kvlift_at(array, i)	address of array[i], or of array[0] when i is
+ *				too large: the verifier has to see the bound
+ *
  * Callbacks. What the module does on a request, told by an engine or made of
  * blocks that were used together, is always this:
  *
@@ -106,16 +127,135 @@ typedef __s64 s64;
  *	int kvlift_fetch(ctx, id, tier)	bring it up; only in prefetch(), tick()
  */
 
-#if defined(__BPF__)
-/* ------------------------------------------------------------- as BPF */
+#define KVLIFT_ROUNDS (1u << 18)
+
+/* ---------------------------------------------------------------- as BPF */
+#ifdef __BPF__
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
 
-#ifndef __ksym
-#define __ksym __attribute__((section(".ksyms")))
+#define KVLIFT_KSYM __attribute__((section(".ksyms"), weak))
+
+struct bpf_iter_kvlift_loop {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
+
+int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
+			     struct kvlift_ctx *ctx, u32 from,
+			     u32 to) KVLIFT_KSYM;
+u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it) KVLIFT_KSYM;
+void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) KVLIFT_KSYM;
+
+/* clang-format off */
+#define kvlift_for(i, ctx, from, to)                                           \
+	for (struct bpf_iter_kvlift_loop ___it __attribute__((aligned(8),      \
+			cleanup(bpf_iter_kvlift_loop_destroy))),               \
+	     *___p __attribute__((unused)) =                                   \
+			(bpf_iter_kvlift_loop_new(&___it, ctx, from, to),      \
+			 (void)bpf_iter_kvlift_loop_destroy, (void *)0);       \
+	     ({                                                                \
+			u32 *___t = bpf_iter_kvlift_loop_next(&___it);         \
+			(i) = ___t ? *___t : 0;                                \
+			___t;                                                  \
+	     });)
+/* clang-format on */
+
+/* The compiler knows that i is small enough; the verifier has to see it. */
+#define kvlift_at(array, i)                                     \
+	({                                                      \
+		u64 ___i = (u32)(i);                            \
+		asm volatile("" : "+r"(___i));                  \
+		if (___i >= sizeof(array) / sizeof((array)[0])) \
+			___i = 0;                               \
+		&(array)[___i];                                 \
+	})
+
+#define ___kvlift_args1(a)		  (struct kvlift_ctx *)___raw[0]
+#define ___kvlift_args2(a, b)		  ___kvlift_args1(a), (u32)___raw[1]
+#define ___kvlift_args3(a, b, c)	  ___kvlift_args2(a, b), (u32)___raw[2]
+#define ___kvlift_args4(a, b, c, d)	  ___kvlift_args3(a, b, c), (u32)___raw[3]
+#define ___kvlift_nth(a, b, c, d, n, ...) n
+#define ___kvlift_args(...)                                          \
+	___kvlift_nth(__VA_ARGS__, ___kvlift_args4, ___kvlift_args3, \
+		      ___kvlift_args2, ___kvlift_args1)(__VA_ARGS__)
+
+/* The kernel hands the arguments over as an array of 64-bit words. */
+#define KVLIFT_CALLBACK(ret_, name_, ...)                        \
+	static __always_inline ret_ ____##name_(__VA_ARGS__);    \
+	SEC("struct_ops/" #name_) ret_ name_(u64 *___raw)        \
+	{                                                        \
+		return ____##name_(___kvlift_args(__VA_ARGS__)); \
+	}                                                        \
+	static __always_inline ret_ ____##name_(__VA_ARGS__)
+
+/* In a map, which is of this program alone. */
+#define KVLIFT_STATE(type_)                                              \
+	static type_ kvlift_the_state;                                   \
+	static __always_inline type_ *kvlift_state(struct kvlift_ctx *c) \
+	{                                                                \
+		return &kvlift_the_state;                                \
+	}
+
+/* clang-format off */
+/* Programs have other arguments than the members they are given to. */
+#define KVLIFT_POLICY(name_, ...)                                              \
+	_Pragma("clang diagnostic push")                                       \
+	_Pragma("clang diagnostic ignored \"-Wincompatible-pointer-types\"")   \
+	SEC(".struct_ops.link") struct kvlift_policy_ops name_ = {             \
+		.name = #name_, __VA_ARGS__                                    \
+	};                                                                     \
+	_Pragma("clang diagnostic pop")                                        \
+	char _license[] SEC("license") = "Dual BSD/GPL"
+/* clang-format on */
+
+/* ------------------------------------------- in the module, the simulator */
+#else
+#define KVLIFT_KSYM
+
+#define ___kvlift_for(i, from, to, n) \
+	for (u32 n = ((i) = (from), (to)); (i) < n; (i)++)
+#define ___kvlift_for_at(i, from, to, line) \
+	___kvlift_for(i, from, to, ___kvlift_to_##line)
+#define ___kvlift_for_line(i, from, to, line) \
+	___kvlift_for_at(i, from, to, line)
+#define kvlift_for(i, ctx, from, to) ___kvlift_for_line(i, from, to, __LINE__)
+
+#define kvlift_at(array, i) \
+	(&(array)[(i) < sizeof(array) / sizeof((array)[0]) ? (i) : 0])
+
+#define KVLIFT_CALLBACK(ret_, name_, ...) static ret_ name_(__VA_ARGS__)
+
+/* Memory of this policy's instance, zeroed at first. */
+void *kvl_advise_state(struct kvlift_ctx *ctx);
+
+/* Without KVLIFT_STATE() this is all there is of it, and zero. */
+static const u32 kvlift_state_bytes;
+
+#define KVLIFT_STATE(type_)                                     \
+	static const u32 kvlift_state_bytes = sizeof(type_);    \
+	static inline type_ *kvlift_state(struct kvlift_ctx *c) \
+	{                                                       \
+		return kvl_advise_state(c);                     \
+	}
+
+#ifdef __KERNEL__
+#define KVLIFT_POLICY(name_, ...)                             \
+	const struct kvlift_builtin kvlift_policy_##name_ = { \
+		.ops = { .name = #name_, __VA_ARGS__ },       \
+		.state_size = &kvlift_state_bytes,            \
+	}
+#else
+/* By the second name one that is a shared object is found. */
+#define KVLIFT_POLICY(name_, ...)                             \
+	const struct kvlift_builtin kvlift_policy_##name_ = { \
+		.ops = { .name = #name_, __VA_ARGS__ },       \
+		.state_size = &kvlift_state_bytes,            \
+	};                                                    \
+	extern const struct kvlift_builtin kvlift_policy      \
+		__attribute__((weak, alias("kvlift_policy_" #name_)))
 #endif
-#define KVLIFT_FN extern __attribute__((section(".ksyms")))
+#endif
 
+#ifndef __KERNEL__
 /* As in module/policy_ops.h; the members that a policy leaves out are NULL. */
 struct kvlift_policy_ops {
 	s32 (*attach)(struct kvlift_ctx *ctx);
@@ -138,82 +278,39 @@ struct kvlift_policy_ops {
 	char name[KVLIFT_POLICY_NAME];
 };
 
-struct bpf_iter_kvlift_loop {
-	u64 opaque[2];
-} __attribute__((aligned(8)));
+struct kvlift_builtin {
+	struct kvlift_policy_ops ops;
+	const u32 *state_size;
+};
+#endif
 
-KVLIFT_FN int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
-				       struct kvlift_ctx *ctx, u32 from,
-				       u32 to) __weak;
-KVLIFT_FN u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it) __weak;
-KVLIFT_FN void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) __weak;
-KVLIFT_FN u32 kvlift_chain(struct kvlift_ctx *ctx, u32 i) __weak;
-KVLIFT_FN u32 kvlift_batch(struct kvlift_ctx *ctx, u32 i) __weak;
-KVLIFT_FN u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i) __weak;
-KVLIFT_FN void *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
-			       const u32 rdwr_buf_size) __weak;
-KVLIFT_FN u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u32 kvlift_children(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN bool kvlift_resident(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN bool kvlift_bound(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u32 kvlift_heat(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN int kvlift_info(struct kvlift_ctx *ctx, u32 id,
-			  struct kvlift_block_info *info) __weak;
-KVLIFT_FN int kvlift_list_add(struct kvlift_ctx *ctx, u32 list, u32 id,
-			      u32 end) __weak;
-KVLIFT_FN int kvlift_list_del(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u32 kvlift_list_end(struct kvlift_ctx *ctx, u32 list, u32 end) __weak;
-KVLIFT_FN u32 kvlift_list_next(struct kvlift_ctx *ctx, u32 id, u32 end) __weak;
-KVLIFT_FN u32 kvlift_list_len(struct kvlift_ctx *ctx, u32 list) __weak;
-KVLIFT_FN u32 kvlift_list_of(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN int kvlift_index_set(struct kvlift_ctx *ctx, u32 id, u64 key) __weak;
-KVLIFT_FN int kvlift_index_del(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u32 kvlift_index_first(struct kvlift_ctx *ctx) __weak;
-KVLIFT_FN u32 kvlift_index_next(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN u64 kvlift_index_key(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN int kvlift_victim(struct kvlift_ctx *ctx, u32 id) __weak;
-KVLIFT_FN int kvlift_fetch(struct kvlift_ctx *ctx, u32 id, u32 tier) __weak;
-
-/*
- * kvlift_for(i, ctx, from, to): i, a u32, from from up to, not including, to.
- * The only loop without a bound known to the verifier; its rounds are counted
- * per callback, and end early when the callback has used up its time.
- */
-#define kvlift_for(i, ctx, from, to)                                           \
-	for (struct bpf_iter_kvlift_loop                                       \
-		     ___it __attribute__((aligned(8),                          \
-					  cleanup(                             \
-						  bpf_iter_kvlift_loop_destroy))), \
-	     *___p __attribute__((unused)) =                                   \
-		     (bpf_iter_kvlift_loop_new(&___it, ctx, from, to),         \
-		      (void)bpf_iter_kvlift_loop_destroy, (void *)0);          \
-	     ({                                                                \
-		     u32 *___t = bpf_iter_kvlift_loop_next(&___it);            \
-		     (___t && ((i) = *___t, (i) < (to)));                      \
-	     });)
-
-#define KVLIFT_POLICY(name_, storage_, ...)                                    \
-	SEC(".struct_ops.link")                                                \
-	struct kvlift_policy_ops name_ = { .name = #name_,                     \
-					   .storage_size = storage_,           \
-					   __VA_ARGS__ };                      \
-	char _license[] SEC("license") = "Dual BSD/GPL"
-
-/* KVLIFT_CALLBACK(s32, lru_admit, struct kvlift_ctx *ctx, u32 id) { … } */
-#define KVLIFT_CALLBACK(ret_, name_, ...)                                      \
-	SEC("struct_ops/" #name_)                                              \
-	ret_ BPF_PROG(name_, __VA_ARGS__)
-
-/* In a map: of this program alone. */
-#define KVLIFT_STATE(type_)                                                    \
-	static type_ kvlift_the_state;                                         \
-	static __always_inline type_ *kvlift_state(struct kvlift_ctx *c)       \
-	{                                                                      \
-		return &kvlift_the_state;                                      \
-	}
-#define KVLIFT_CALL(name_) (void *)name_
-
-#endif /* __BPF__ */
+u32 kvlift_chain(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
+u32 kvlift_batch(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
+u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
+/* The verifier knows the size by the name of the argument. */
+void *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
+		     const u32 rdwr_buf_size) KVLIFT_KSYM;
+u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u32 kvlift_children(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+bool kvlift_resident(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+bool kvlift_bound(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u32 kvlift_heat(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_info(struct kvlift_ctx *ctx, u32 id,
+		struct kvlift_block_info *info) KVLIFT_KSYM;
+int kvlift_list_add(struct kvlift_ctx *ctx, u32 list, u32 id,
+		    u32 end) KVLIFT_KSYM;
+int kvlift_list_del(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u32 kvlift_list_end(struct kvlift_ctx *ctx, u32 list, u32 end) KVLIFT_KSYM;
+u32 kvlift_list_next(struct kvlift_ctx *ctx, u32 id, u32 end) KVLIFT_KSYM;
+u32 kvlift_list_len(struct kvlift_ctx *ctx, u32 list) KVLIFT_KSYM;
+u32 kvlift_list_of(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_index_set(struct kvlift_ctx *ctx, u32 id, u64 key) KVLIFT_KSYM;
+int kvlift_index_del(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u32 kvlift_index_first(struct kvlift_ctx *ctx) KVLIFT_KSYM;
+u32 kvlift_index_next(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+u64 kvlift_index_key(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_victim(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_fetch(struct kvlift_ctx *ctx, u32 id, u32 tier) KVLIFT_KSYM;
 
 #endif
