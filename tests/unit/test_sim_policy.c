@@ -390,6 +390,39 @@ static void the_index_is_in_order(void)
 	free(s.index);
 }
 
+static void policies_can_be_added(void)
+{
+	static char names[SIM_MAX_POLICIES][16];
+	static struct sim_policy more[SIM_MAX_POLICIES];
+	struct sim_policy bad = recorder;
+	unsigned int before = 0, nr;
+
+	CHECK_EQ(sim_register(&recorder), 0);
+	CHECK(sim_find("recorder", 8) == &recorder);
+	CHECK_EQ(sim_register(&recorder), -EEXIST);
+	bad.name = "";
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	bad.name = "bad";
+	bad.victims = NULL;
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	bad.victims = rec_victims;
+	bad.modes = SIM_ATOMIC;
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	while (sim_policies[before])
+		before++;
+	for (nr = 0; nr + before < SIM_MAX_POLICIES; nr++) {
+		snprintf(names[nr], sizeof(names[nr]), "more%u", nr);
+		more[nr] = recorder;
+		more[nr].name = names[nr];
+		CHECK_EQ(sim_register(&more[nr]), 0);
+	}
+	bad.name = "late";
+	bad.modes = SIM_PER_BLOCK;
+	CHECK_EQ(sim_register(&bad), -ENOSPC);
+	CHECK(!sim_find("late", 4));
+	CHECK(!sim_policies[SIM_MAX_POLICIES]);
+}
+
 int main(void)
 {
 	CASE(callbacks_come_in_order);
@@ -400,5 +433,6 @@ int main(void)
 	CASE(ids_must_be_chained_for_atomic);
 	CASE(a_hint_comes_when_the_request_is_done);
 	CASE(the_index_is_in_order);
+	CASE(policies_can_be_added);
 	UNIT_END();
 }

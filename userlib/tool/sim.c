@@ -285,10 +285,11 @@ static int prepare(struct run *r, const struct trace *t)
 	if (s->nr_blocks > UINT32_MAX / 2 - 1)
 		return -EFBIG;
 	s->blocks = calloc(s->nr_blocks, sizeof(*s->blocks));
+	s->links = calloc(s->nr_blocks, sizeof(*s->links));
 	s->index = calloc((size_t)s->nr_blocks + 1, sizeof(*s->index));
 	s->storage = calloc(s->nr_blocks, r->policy->block_size + 1);
 	s->priv = calloc(1, r->policy->priv_size + 1);
-	if (!s->blocks || !s->index || !s->storage || !s->priv)
+	if (!s->blocks || !s->links || !s->index || !s->storage || !s->priv)
 		return -ENOMEM;
 	for (i = 0; i < s->nr_blocks; i++)
 		s->blocks[i].parent = SIM_NONE;
@@ -324,27 +325,9 @@ int sim_run(const struct trace *t, const struct sim_policy *policy,
 	}
 	result->elapsed_ns = now_ns() - start;
 	free(r.s.blocks);
+	free(r.s.links);
 	free(r.s.index);
 	free(r.s.storage);
 	free(r.s.priv);
 	return ret;
-}
-
-const struct sim_policy *const sim_policies[] = {
-	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc,	   &sim_lfu,
-	&sim_leaf, &sim_gittins, &sim_opt,    &sim_simple, NULL,
-};
-
-_Static_assert(sizeof(sim_policies) / sizeof(sim_policies[0]) <=
-		       SIM_MAX_POLICIES + 1,
-	       "room for all policies in a report");
-
-const struct sim_policy *sim_find(const char *name, size_t len)
-{
-	const struct sim_policy *const *p;
-
-	for (p = sim_policies; *p; p++)
-		if (strlen((*p)->name) == len && !memcmp((*p)->name, name, len))
-			return *p;
-	return NULL;
 }

@@ -95,7 +95,6 @@ struct sim_policy {
 
 /* What is kept for each block. */
 struct sim_block {
-	uint32_t prev, next; /* in a list */
 	uint32_t parent, depth;
 	uint32_t children; /* cached ones */
 	uint32_t user;	   /* the last request with it, from 1, cut off */
@@ -113,6 +112,11 @@ struct sim_node {
 	uint32_t up, child[2];
 };
 
+/* The neighbours of each block in the list that it is in. */
+struct sim_links {
+	uint32_t prev, next;
+};
+
 struct sim {
 	const struct sim_policy *policy;
 	enum sim_mode mode;
@@ -124,6 +128,7 @@ struct sim {
 	const struct trace *future; /* NULL but for an offline policy */
 	/* private */
 	struct sim_block *blocks;
+	struct sim_links *links;
 	char *storage;
 	struct sim_node *index;
 	uint32_t root; /* of the index */
@@ -174,6 +179,9 @@ struct sim_list {
 void sim_list_init(struct sim_list *l);
 void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id); /* head */
 void sim_list_del(struct sim *s, struct sim_list *l, uint32_t id);
+/* The same for lists with links of their own. */
+void sim_link(struct sim_links *all, struct sim_list *l, uint32_t id);
+void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id);
 /* Copies up to want ids from the tail on, which stay where they are. */
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 			 uint32_t *ids, uint32_t want);
@@ -208,9 +216,15 @@ extern const struct sim_policy sim_leaf, sim_gittins, sim_opt, sim_simple;
 
 #define SIM_MAX_POLICIES 32u
 
-/* All of them; ends with NULL. */
-extern const struct sim_policy *const sim_policies[];
+/* All of them, in the order in which they are reported; ends with NULL. */
+extern const struct sim_policy *const *const sim_policies;
 const struct sim_policy *sim_find(const char *name, size_t len);
+/*
+ * One more, which is not copied. 0; -EEXIST: there is one of that name;
+ * -ENOSPC: there are SIM_MAX_POLICIES; -EINVAL: no name, no victims, or it
+ * cannot be run in its own mode.
+ */
+int sim_register(const struct sim_policy *policy);
 
 struct sim_setup {
 	enum sim_mode mode;

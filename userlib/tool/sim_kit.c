@@ -27,33 +27,40 @@ void sim_list_init(struct sim_list *l)
 	*l = (struct sim_list){ SIM_NONE, SIM_NONE, 0 };
 }
 
-void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id)
+void sim_link(struct sim_links *all, struct sim_list *l, uint32_t id)
 {
-	struct sim_block *b = &s->blocks[id];
-
-	b->prev = SIM_NONE;
-	b->next = l->head;
+	all[id] = (struct sim_links){ SIM_NONE, l->head };
 	if (l->head != SIM_NONE)
-		s->blocks[l->head].prev = id;
+		all[l->head].prev = id;
 	else
 		l->tail = id;
 	l->head = id;
 	l->len++;
 }
 
+void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id)
+{
+	const struct sim_links *at = &all[id];
+
+	if (at->prev != SIM_NONE)
+		all[at->prev].next = at->next;
+	else
+		l->head = at->next;
+	if (at->next != SIM_NONE)
+		all[at->next].prev = at->prev;
+	else
+		l->tail = at->prev;
+	l->len--;
+}
+
+void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id)
+{
+	sim_link(s->links, l, id);
+}
+
 void sim_list_del(struct sim *s, struct sim_list *l, uint32_t id)
 {
-	struct sim_block *b = &s->blocks[id];
-
-	if (b->prev != SIM_NONE)
-		s->blocks[b->prev].next = b->next;
-	else
-		l->head = b->next;
-	if (b->next != SIM_NONE)
-		s->blocks[b->next].prev = b->prev;
-	else
-		l->tail = b->prev;
-	l->len--;
+	sim_unlink(s->links, l, id);
 }
 
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
@@ -61,7 +68,7 @@ uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 {
 	uint32_t n = 0, id;
 
-	for (id = l->tail; id != SIM_NONE && n < want; id = s->blocks[id].prev)
+	for (id = l->tail; id != SIM_NONE && n < want; id = s->links[id].prev)
 		ids[n++] = id;
 	return n;
 }

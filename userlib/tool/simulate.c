@@ -8,14 +8,12 @@
 
 #include "kvlift.h"
 #include "simulate.h"
+#include "traceopt.h"
 #include "util.h"
 
-#define GENERATED 1500u /* requests when none are asked for */
-
 struct args {
-	const char *trace, *generate;
+	struct trace_opts trace;
 	const char *cache, *policies, *plot;
-	uint64_t requests, seed;
 	bool as_json, verbose, atomic;
 };
 
@@ -30,9 +28,7 @@ static const char help[] =
 	"  --cache LIST       sizes, as a share of the distinct blocks or as a number of\n"
 	"                     blocks (1%,5%,10%,20%)\n"
 	"  --policy LIST      of the policies below (all)\n"
-	"  --requests N       only the first N requests\n"
-	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
-	"  --seed N           of the generator\n"
+	TRACE_OPTIONS_HELP
 	"  --atomic           look each request up as a whole, and keep chains whole;\n"
 	"                     only policies that can (leaf and gittins, which always do, and\n"
 	"                     opt)\n"
@@ -215,9 +211,6 @@ int sim_parse_policies(struct sim_report *r, const char *list, bool atomic)
 enum {
 	OPT_CACHE = 256,
 	OPT_POLICY,
-	OPT_REQUESTS,
-	OPT_GENERATE,
-	OPT_SEED,
 	OPT_ATOMIC,
 	OPT_BATCH,
 	OPT_BLOCK,
@@ -230,9 +223,7 @@ enum {
 static const struct option options[] = {
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "policy", required_argument, NULL, OPT_POLICY },
-	{ "requests", required_argument, NULL, OPT_REQUESTS },
-	{ "generate", required_argument, NULL, OPT_GENERATE },
-	{ "seed", required_argument, NULL, OPT_SEED },
+	TRACE_LONG_OPTIONS,
 	{ "atomic", no_argument, NULL, OPT_ATOMIC },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
@@ -243,27 +234,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
-
-static int trace_arg(int c, struct args *a)
-{
-	switch (c) {
-	case OPT_REQUESTS:
-		if (parse_u64(optarg, UINT32_MAX, &a->requests) || !a->requests)
-			return usage_error("--requests %s: not a number",
-					   optarg);
-		return 0;
-	case OPT_SEED:
-		if (parse_u64(optarg, UINT64_MAX, &a->seed))
-			return usage_error("--seed %s: not a number", optarg);
-		return 0;
-	default:
-		if (strcmp(optarg, "chat") != 0 && strcmp(optarg, "agent") != 0)
-			return usage_error("--generate %s: chat or agent",
-					   optarg);
-		a->generate = optarg;
-		return 0;
-	}
-}
 
 static int hints_arg(struct sim_report *r)
 {
@@ -290,10 +260,6 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 	case OPT_POLICY:
 		a->policies = optarg;
 		return 0;
-	case OPT_REQUESTS:
-	case OPT_GENERATE:
-	case OPT_SEED:
-		return trace_arg(c, a);
 	case OPT_ATOMIC:
 		a->atomic = true;
 		return 0;
@@ -321,7 +287,7 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 		a->as_json = true;
 		return 0;
 	}
-	return usage_error("bad option");
+	return trace_opt(&a->trace, c);
 }
 
 /* 0: go on, else the exit status plus one. */
@@ -339,38 +305,13 @@ static int parse_args(int argc, char **argv, struct args *a,
 		if (ret)
 			return ret + 1;
 	}
-	if (argc - optind > 1)
-		ret = usage_error("more than one trace");
-	else if (argc - optind == 1 && a->generate)
-		ret = usage_error("a trace and --generate exclude each other");
-	else
+	ret = trace_operand(&a->trace, argc, argv);
+	if (!ret)
 		ret = sim_parse_policies(r, a->policies, a->atomic);
 	/* What is no size at all is told before a long trace is read. */
 	if (!ret)
 		ret = sim_parse_sizes(r, a->cache, 0);
-	a->trace = argv[optind];
 	return ret ? ret + 1 : 0;
-}
-
-static int get_trace(struct args *a, struct trace *t)
-{
-	bool agent = a->generate && !strcmp(a->generate, "agent");
-	int ret;
-
-	if (a->trace) {
-		ret = trace_load(t, a->trace, a->requests);
-	} else {
-		a->trace = agent ? "generated agent" : "generated chat";
-		ret = trace_generate(t, agent ? GEN_AGENT : GEN_CHAT, a->seed,
-				     a->requests ? a->requests : GENERATED);
-		if (ret)
-			error("%s", kvlift_strerror(ret));
-	}
-	if (!ret && !t->nr_ids) {
-		error("%s: no block in it", a->trace);
-		ret = -ENODATA;
-	}
-	return ret;
 }
 
 struct steps {
@@ -426,7 +367,7 @@ static int simulate(struct args *a, struct sim_report *r)
 			    sizeof(*r->results));
 	if (!r->results)
 		abort();
-	r->trace = a->trace;
+	r->trace = a->trace.trace;
 	ret = run_all(r, hints);
 	free(hints);
 	if (!ret && a->plot)
@@ -443,7 +384,8 @@ static int simulate(struct args *a, struct sim_report *r)
 
 int run_simulate(int argc, char **argv)
 {
-	struct args a = { .cache = "1%,5%,10%,20%", .seed = 1 };
+	struct args a = { .trace = { .seed = 1 },
+			  .cache = "1%,5%,10%,20%" };
 	struct sim_report r = { .block = 64 * MIB, .batch = 1 };
 	struct trace t;
 	int ret;
@@ -451,10 +393,8 @@ int run_simulate(int argc, char **argv)
 	ret = parse_args(argc, argv, &a, &r);
 	if (ret)
 		return ret - 1;
-	if (trace_init(&t))
-		abort();
 	r.t = &t;
-	if (get_trace(&a, &t))
+	if (trace_get(&a.trace, &t))
 		ret = EXIT_FAIL;
 	else
 		ret = sim_parse_sizes(&r, a.cache, t.nr_ids);
