@@ -373,7 +373,8 @@ static int start_policy(struct kvl_advisor *a)
 	is_bpf = ops;
 	if (!ops) {
 		ops = &builtin()->ops;
-		state = builtin()->state_size;
+		if (builtin()->state_size)
+			state = *builtin()->state_size;
 	}
 	flags = ops->flags;
 	size = ops->storage_size;

@@ -13,6 +13,7 @@
 #include "queue.h"
 #include "seal.h"
 #include "store.h"
+#include "trace.h"
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
 			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN)
@@ -157,6 +158,9 @@ static long touch(struct kvl_region *r, void __user *arg)
 			b = kvl_region_find(r, batch[i].index);
 			if (!b || !(READ_ONCE(b->loc) & KVLIFT_LOC_PRESENT))
 				continue;
+			trace_kvlift_touch(pool->id, r->id, batch[i].index,
+					   KVL_TOUCH_HINT,
+					   batch[i].weight ?: 1);
 			kvl_heat_touch(r, batch[i].index, b);
 			t.done++;
 		}

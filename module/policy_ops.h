@@ -41,11 +41,11 @@ struct kvlift_policy_ops {
 /**
  * struct kvlift_builtin - a policy of the module
  * @ops:	its callbacks
- * @state_size:	bytes of an instance (kvl_advise_state())
+ * @state_size:	bytes of an instance (kvl_advise_state()); NULL: none
  */
 struct kvlift_builtin {
 	struct kvlift_policy_ops ops;
-	u32 state_size;
+	const u32 *state_size;
 };
 
 #endif /* KVL_POLICY_OPS_H */

@@ -17,6 +17,7 @@ const struct verb verbs[] = {
 	  run_drain },
 	{ "seal", "seal a file, or declare blocks complete", run_seal },
 	{ "domain", "limit, guarantee and account directories", run_domain },
+	{ "trace", "show what happens and how long it takes", run_trace },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "simulate", "hit rates of policies on a request trace",

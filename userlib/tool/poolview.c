@@ -218,6 +218,12 @@ int pool_view(const char *dir, struct pool_view *view)
 	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/policy",
 		 view->info.pool);
 	read_text(path, view->policy, sizeof(view->policy));
+	/* The first of many lines: "name NAME". */
+	if (!strncmp(view->policy, "name ", 5)) {
+		memmove(view->policy, view->policy + 5,
+			strlen(view->policy + 5) + 1);
+		view->policy[strcspn(view->policy, "\n")] = 0;
+	}
 	pool_counters(view->info.pool, &view->counters);
 	return 0;
 }
