@@ -130,7 +130,7 @@ int bpfobj_open(const char *name, struct bpf_object **obj)
 
 const char *bpfobj_missing(void)
 {
-	return "this kvlift was built without BPF: install clang and libbpf-dev, and build it again";
+	return "this kvlift was built without BPF: install clang, libelf-dev and libbpf-dev of at least 1.4 (Debian 12: apt install -t bookworm-backports libbpf-dev), and build it again";
 }
 
 int bpfobj_open(const char *name, struct bpf_object **obj)
