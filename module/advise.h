@@ -67,7 +67,7 @@ struct kvl_event {
 /* Bytes of hints that wait for the worker. */
 #define KVL_HINTS_MAX		(16u << 20)
 
-#define KVL_RING_EVENTS		512u
+#define KVL_RING_EVENTS		2048u
 
 /* Of one CPU: written there with preemption off, read under the semaphore. */
 struct kvl_ring {

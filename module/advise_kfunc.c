@@ -87,15 +87,15 @@ __bpf_kfunc u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i)
 	return e ? e->weight ?: 1 : 0;
 }
 
-__bpf_kfunc void *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
-				 const u32 rdwr_buf_size)
+__bpf_kfunc u8 *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
+			       const u32 rdwr_buf_size)
 {
 	struct kvl_advisor *a = kvl_advisor(ctx);
 
 	if (unlikely(rdwr_buf_size > a->storage_size ||
 		     !kvl_entry_checked(a, id)))
 		return NULL;
-	return a->storage[id >> KVL_ENTRY_SHIFT] +
+	return (u8 *)a->storage[id >> KVL_ENTRY_SHIFT] +
 	       (id & (KVL_ENTRY_SEG - 1)) * a->storage_size;
 }
 

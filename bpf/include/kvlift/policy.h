@@ -287,9 +287,13 @@ struct kvlift_builtin {
 u32 kvlift_chain(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
 u32 kvlift_batch(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
 u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i) KVLIFT_KSYM;
-/* The verifier knows the size by the name of the argument. */
-void *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
-		     const u32 rdwr_buf_size) KVLIFT_KSYM;
+/*
+ * The verifier knows the size by the name of the argument; what returns void *
+ * returns a number to it.
+ */
+u8 *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
+		   const u32 rdwr_buf_size) KVLIFT_KSYM;
+#define kvlift_storage(ctx, id, size) ((void *)kvlift_storage(ctx, id, size))
 u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 u32 kvlift_children(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
