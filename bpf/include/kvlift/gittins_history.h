@@ -98,15 +98,14 @@ struct gittins {
 	u32 random;
 };
 
-static inline struct gittins_block *
-gittins_block(struct kvlift_ctx *ctx, u32 id)
+static inline struct gittins_block *gittins_block(struct kvlift_ctx *ctx,
+						  u32 id)
 {
 	return kvlift_storage(ctx, id, sizeof(struct gittins_block));
 }
 
 /* NULL when its slot was taken by another since. */
-static inline struct gittins_run *
-gittins_run(struct gittins *g, u32 name)
+static inline struct gittins_run *gittins_run(struct gittins *g, u32 name)
 {
 	struct gittins_run *r = kvlift_at(g->runs, name % GITTINS_RUNS);
 
@@ -114,8 +113,8 @@ gittins_run(struct gittins *g, u32 name)
 }
 
 /* It is about to leave its place in the list. */
-static inline void
-gittins_leave(struct kvlift_ctx *ctx, struct gittins *g, u32 id, bool is_recent)
+static inline void gittins_leave(struct kvlift_ctx *ctx, struct gittins *g,
+				 u32 id, bool is_recent)
 {
 	u32 next = kvlift_list_next(ctx, id, KVLIFT_HEAD);
 
@@ -126,8 +125,8 @@ gittins_leave(struct kvlift_ctx *ctx, struct gittins *g, u32 id, bool is_recent)
 }
 
 /* The oldest of what LRU would hold is not any more. */
-static inline void
-gittins_shrink_recent(struct kvlift_ctx *ctx, struct gittins *g)
+static inline void gittins_shrink_recent(struct kvlift_ctx *ctx,
+					 struct gittins *g)
 {
 	struct gittins_block *b;
 
@@ -140,9 +139,8 @@ gittins_shrink_recent(struct kvlift_ctx *ctx, struct gittins *g)
 	g->marker = kvlift_list_next(ctx, g->marker, KVLIFT_HEAD);
 }
 
-static inline void
-gittins_touch(struct kvlift_ctx *ctx, struct gittins *g,
-	      struct gittins_block *b, u32 id)
+static inline void gittins_touch(struct kvlift_ctx *ctx, struct gittins *g,
+				 struct gittins_block *b, u32 id)
 {
 	if (b->known)
 		gittins_leave(ctx, g, id, b->recent);
@@ -160,9 +158,8 @@ gittins_touch(struct kvlift_ctx *ctx, struct gittins *g,
 	gittins_shrink_recent(ctx, g);
 }
 
-static inline void
-gittins_forget(struct kvlift_ctx *ctx, struct gittins *g,
-	       struct gittins_block *b, u32 id)
+static inline void gittins_forget(struct kvlift_ctx *ctx, struct gittins *g,
+				  struct gittins_block *b, u32 id)
 {
 	struct gittins_run *r = gittins_run(g, b->run);
 
@@ -179,8 +176,7 @@ gittins_forget(struct kvlift_ctx *ctx, struct gittins *g,
 }
 
 /* The coldest ghosts go. */
-static inline void
-gittins_trim(struct kvlift_ctx *ctx, struct gittins *g)
+static inline void gittins_trim(struct kvlift_ctx *ctx, struct gittins *g)
 {
 	u64 max = (u64)ctx->capacity * (1 + GITTINS_GHOSTS);
 	u32 id = kvlift_list_end(ctx, GITTINS_RECENCY, KVLIFT_TAIL), i, next;
@@ -203,8 +199,8 @@ gittins_trim(struct kvlift_ctx *ctx, struct gittins *g)
  * LRU decides where the index has nothing to win, as LRU has nearly all there
  * is to have, or where it turned out to lose: for longer each time.
  */
-static inline void
-gittins_update_guard(struct kvlift_ctx *ctx, struct gittins *g, bool is_hinted)
+static inline void gittins_update_guard(struct kvlift_ctx *ctx,
+					struct gittins *g, bool is_hinted)
 {
 	struct gittins_guard *u = &g->guard;
 	s64 capacity = ctx->capacity;
@@ -236,8 +232,7 @@ gittins_update_guard(struct kvlift_ctx *ctx, struct gittins *g, bool is_hinted)
 }
 
 /* So many blocks of a run are back, which lie beside each other. */
-static inline void
-gittins_return(struct gittins *g, u32 name, u32 n)
+static inline void gittins_return(struct gittins *g, u32 name, u32 n)
 {
 	struct gittins_run *r = gittins_run(g, name);
 
@@ -250,8 +245,7 @@ gittins_return(struct gittins *g, u32 name, u32 n)
 	gittins_score_hint(&g->model, r, g->now);
 }
 
-static inline void
-gittins_note_hit(struct gittins *g, struct gittins_block *b)
+static inline void gittins_note_hit(struct gittins *g, struct gittins_block *b)
 {
 	struct gittins_run *r = gittins_run(g, b->run);
 	u32 gap;
@@ -269,8 +263,7 @@ gittins_note_hit(struct gittins *g, struct gittins_block *b)
  * How much of the request is known, and what LRU would have. Of a chain that
  * counts up to the first block that is not there.
  */
-static inline void
-gittins_look(struct kvlift_ctx *ctx, struct gittins *g)
+static inline void gittins_look(struct kvlift_ctx *ctx, struct gittins *g)
 {
 	bool told = ctx->flags & KVLIFT_CTX_TOLD, whole = true;
 	u32 i, id, name = 0, n = 0;
@@ -303,15 +296,13 @@ gittins_look(struct kvlift_ctx *ctx, struct gittins *g)
 		g->hit = ctx->cached < g->whole ? ctx->cached : g->whole;
 }
 
-static inline struct gittins_session *
-gittins_session(struct gittins *g, u32 at)
+static inline struct gittins_session *gittins_session(struct gittins *g, u32 at)
 {
 	return kvlift_at(g->sessions, at % GITTINS_SESSIONS);
 }
 
 /* Its slot, or that which it should have. */
-static inline u32
-gittins_find_session(struct gittins *g, u32 key)
+static inline u32 gittins_find_session(struct gittins *g, u32 key)
 {
 	u32 at = (key * 2654435761u >> 8) % GITTINS_SESSIONS, best = at, i;
 	struct gittins_session *e;
@@ -326,8 +317,7 @@ gittins_find_session(struct gittins *g, u32 key)
 	return best;
 }
 
-static inline u32
-gittins_session_key(struct kvlift_ctx *ctx)
+static inline u32 gittins_session_key(struct kvlift_ctx *ctx)
 {
 	u32 key = (u32)(ctx->session ^ ctx->session >> 32);
 
@@ -335,8 +325,8 @@ gittins_session_key(struct kvlift_ctx *ctx)
 }
 
 /* A request goes on where the last one with its deepest known block ended. */
-static inline u32
-gittins_guess_session(struct kvlift_ctx *ctx, struct gittins *g)
+static inline u32 gittins_guess_session(struct kvlift_ctx *ctx,
+					struct gittins *g)
 {
 	struct gittins_block *b;
 	struct gittins_run *r;
@@ -354,8 +344,8 @@ gittins_guess_session(struct kvlift_ctx *ctx, struct gittins *g)
  * Blocks that the session came back without, as its context was cut or it is on
  * another branch: their clock starts anew, and they come back less often.
  */
-static inline void
-gittins_leave_orphans(struct kvlift_ctx *ctx, struct gittins *g, u32 name)
+static inline void gittins_leave_orphans(struct kvlift_ctx *ctx,
+					 struct gittins *g, u32 name)
 {
 	struct gittins_run *r;
 	u32 i;
@@ -372,9 +362,8 @@ gittins_leave_orphans(struct kvlift_ctx *ctx, struct gittins *g, u32 name)
 	}
 }
 
-static inline void
-gittins_resume(struct kvlift_ctx *ctx, struct gittins *g,
-	       struct gittins_session *e)
+static inline void gittins_resume(struct kvlift_ctx *ctx, struct gittins *g,
+				  struct gittins_session *e)
 {
 	gittins_leave_orphans(ctx, g, e->runs);
 	e->nr_gaps++;
@@ -417,8 +406,8 @@ gittins_take_session(struct kvlift_ctx *ctx, struct gittins *g)
 }
 
 /* A free slot near the hand; where there is none, that of the oldest run. */
-static inline struct gittins_run *
-gittins_take_run(struct kvlift_ctx *ctx, struct gittins *g)
+static inline struct gittins_run *gittins_take_run(struct kvlift_ctx *ctx,
+						   struct gittins *g)
 {
 	u32 i, slot, best = 0, oldest = 0, left = 1;
 	struct gittins_run *r;
@@ -441,9 +430,10 @@ gittins_take_run(struct kvlift_ctx *ctx, struct gittins *g)
 	return r;
 }
 
-static inline struct gittins_run *
-gittins_new_run(struct kvlift_ctx *ctx, struct gittins *g,
-		struct gittins_session *e, struct gittins_block *b)
+static inline struct gittins_run *gittins_new_run(struct kvlift_ctx *ctx,
+						  struct gittins *g,
+						  struct gittins_session *e,
+						  struct gittins_block *b)
 {
 	struct gittins_run *r = gittins_take_run(ctx, g);
 
@@ -463,9 +453,8 @@ gittins_new_run(struct kvlift_ctx *ctx, struct gittins *g,
 }
 
 /* From the deepest on: so the first block ends up as the youngest. */
-static inline void
-gittins_make_runs(struct kvlift_ctx *ctx, struct gittins *g,
-		  struct gittins_session *e)
+static inline void gittins_make_runs(struct kvlift_ctx *ctx, struct gittins *g,
+				     struct gittins_session *e)
 {
 	u32 i, id, class, at_class = GITTINS_NONE;
 	struct gittins_block *b;
@@ -501,8 +490,8 @@ gittins_make_runs(struct kvlift_ctx *ctx, struct gittins *g,
  * A run weighs about the root of its length: a long one is more evidence than a
  * short one, but its blocks come back together.
  */
-static inline void
-gittins_weigh_runs(struct kvlift_ctx *ctx, struct gittins *g, u32 name)
+static inline void gittins_weigh_runs(struct kvlift_ctx *ctx, struct gittins *g,
+				      u32 name)
 {
 	struct gittins_run *r;
 	u32 i;
@@ -518,8 +507,8 @@ gittins_weigh_runs(struct kvlift_ctx *ctx, struct gittins *g, u32 name)
 	}
 }
 
-static inline void
-gittins_count_open(struct kvlift_ctx *ctx, struct gittins *g, u32 first)
+static inline void gittins_count_open(struct kvlift_ctx *ctx, struct gittins *g,
+				      u32 first)
 {
 	struct gittins_run *r;
 	u32 i;
@@ -532,9 +521,8 @@ gittins_count_open(struct kvlift_ctx *ctx, struct gittins *g, u32 first)
 	}
 }
 
-static inline void
-gittins_learn_classes(struct kvlift_ctx *ctx, struct gittins_model *m,
-		      u32 first)
+static inline void gittins_learn_classes(struct kvlift_ctx *ctx,
+					 struct gittins_model *m, u32 first)
 {
 	u32 i;
 
@@ -543,8 +531,7 @@ gittins_learn_classes(struct kvlift_ctx *ctx, struct gittins_model *m,
 			gittins_learn_class(ctx, m, first + i);
 }
 
-static inline void
-gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
+static inline void gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
 {
 	u32 step = g->step++;
 
@@ -563,8 +550,8 @@ gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
 }
 
 /* Take a request in: what came back, whose it is, and new runs for it. */
-static inline void
-gittins_history_request(struct kvlift_ctx *ctx, struct gittins *g)
+static inline void gittins_history_request(struct kvlift_ctx *ctx,
+					   struct gittins *g)
 {
 	bool is_hinted = gittins_trusts_hints(&g->model);
 	struct gittins_session *e;
@@ -583,8 +570,8 @@ gittins_history_request(struct kvlift_ctx *ctx, struct gittins *g)
 	gittins_learn_some(ctx, g);
 }
 
-static inline void
-gittins_history_hint(struct kvlift_ctx *ctx, struct gittins *g, u32 ms)
+static inline void gittins_history_hint(struct kvlift_ctx *ctx,
+					struct gittins *g, u32 ms)
 {
 	struct gittins_run *r;
 	u32 i, name, key;
