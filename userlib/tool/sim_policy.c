@@ -517,6 +517,8 @@ int kvlift_fetch(struct kvlift_ctx *ctx, u32 id, u32 tier)
 		ADAPTER(#name_, summary_, mode_, &kvlift_policy_##name_)
 
 POLICY(lru, SIM_PER_BLOCK, "least recently used");
+POLICY(gittins, SIM_ATOMIC,
+       "returns per time held, as learned for classes of blocks");
 POLICY(simple, SIM_PER_BLOCK, "a queue with a second chance, as an example");
 
 void sim_adapt(struct sim_policy *p, const struct kvlift_builtin *b)

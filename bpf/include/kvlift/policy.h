@@ -36,6 +36,7 @@ typedef __u64 u64;
 typedef __s32 s32;
 typedef __s64 s64;
 #include <stdbool.h>
+#include <stddef.h>
 #endif
 
 /*
@@ -59,6 +60,8 @@ typedef __s64 s64;
  *				After the loop i says nothing
  *	kvlift_at(array, i)	address of array[i], or of array[0] when i is
  *				too large: the verifier has to see the bound
+ *	kvlift_fls(x)		number of the highest bit of a u64 that is set,
+ *				from 1; 0 for 0
  *
  * Callbacks. What the module does on a request, told by an engine or made of
  * blocks that were used together, is always this:
@@ -169,6 +172,24 @@ void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) KVLIFT_KSYM;
 		&(array)[___i];                                 \
 	})
 
+/* BPF has no instruction for it, and branches make states for the verifier. */
+static __always_inline u32 kvlift_fls(u64 x)
+{
+	x |= x >> 1;
+	x |= x >> 2;
+	x |= x >> 4;
+	x |= x >> 8;
+	x |= x >> 16;
+	x |= x >> 32;
+	/* Else clang knows what is counted here, and cannot compile it. */
+	asm volatile("" : "+r"(x));
+	x -= x >> 1 & 0x5555555555555555;
+	asm volatile("" : "+r"(x));
+	x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return (u32)(x * 0x0101010101010101 >> 56);
+}
+
 #define ___kvlift_args1(a)		  (struct kvlift_ctx *)___raw[0]
 #define ___kvlift_args2(a, b)		  ___kvlift_args1(a), (u32)___raw[1]
 #define ___kvlift_args3(a, b, c)	  ___kvlift_args2(a, b), (u32)___raw[2]
@@ -221,6 +242,11 @@ void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) KVLIFT_KSYM;
 
 #define kvlift_at(array, i) \
 	(&(array)[(i) < sizeof(array) / sizeof((array)[0]) ? (i) : 0])
+
+static inline u32 kvlift_fls(u64 x)
+{
+	return x ? 64 - (u32)__builtin_clzll(x) : 0;
+}
 
 #define KVLIFT_CALLBACK(ret_, name_, ...) static ret_ name_(__VA_ARGS__)
 
