@@ -279,7 +279,7 @@ u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i)
 	return 1;
 }
 
-void *kvlift_storage(struct kvlift_ctx *ctx, u32 id, const u32 rdwr_buf_size)
+u8 *(kvlift_storage)(struct kvlift_ctx *ctx, u32 id, const u32 rdwr_buf_size)
 {
 	struct instance *x = instance_of(ctx);
 	size_t size = x->ops->storage_size;
