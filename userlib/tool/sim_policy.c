@@ -286,7 +286,7 @@ u8 *(kvlift_storage)(struct kvlift_ctx *ctx, u32 id, const u32 rdwr_buf_size)
 
 	if (id >= ctx->max_blocks || rdwr_buf_size > size)
 		return NULL;
-	return x->storage + id * size;
+	return (u8 *)x->storage + id * size;
 }
 
 u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id)
