@@ -20,11 +20,9 @@
 #define TOGETHER	(100 * NSEC_PER_MSEC)
 #define GROUP_MAX	4096u
 #define TICK		NSEC_PER_SEC
-/* Events in a row before others get the semaphore. */
-#define TURN		1024u
 
 /* Blocks of DRAM that a policy has to do with. */
-static u32 capacity_of(struct kvl_advisor *a)
+u32 kvl_advise_capacity(struct kvl_advisor *a)
 {
 	struct kvl_tier *t = &a->pool->tiers[KVLIFT_TIER_DRAM];
 	u64 slots = READ_ONCE(t->slots), high = READ_ONCE(t->high);
@@ -174,7 +172,7 @@ static void request(struct kvl_advisor *a, u32 n, u64 session, u64 now,
 
 	kvl_advise_refresh(a);
 	c->now_ns = max(c->now_ns, now);
-	c->capacity = capacity_of(a);
+	c->capacity = kvl_advise_capacity(a);
 	tick(a, c->now_ns);
 	c->nr = a->stat.requests++;
 	a->stat.told += told;
@@ -221,7 +219,7 @@ static bool chain_room(struct kvl_advisor *a, u32 n)
 	return true;
 }
 
-static void end_group(struct kvl_advisor *a)
+void kvl_advise_end_group(struct kvl_advisor *a)
 {
 	u32 n = a->group_nr;
 
@@ -238,7 +236,7 @@ static void group(struct kvl_advisor *a, u32 id, u64 region, u64 time)
 	if (a->group_nr &&
 	    (region != a->group_region || time > a->group_time + TOGETHER ||
 	     a->group_nr == GROUP_MAX)) {
-		end_group(a);
+		kvl_advise_end_group(a);
 		mark = (u32)a->stat.requests + 1;
 	}
 	e = kvl_entry(a, id);
@@ -314,7 +312,7 @@ static void on_place(struct kvl_advisor *a, const struct kvl_event *ev)
 	else
 		left(a, id, ev);
 	if (!ev->addr) {
-		end_group(a);
+		kvl_advise_end_group(a);
 		/* Somebody may have told of it since. */
 		e = kvl_entry(a, id);
 		if (e->standing == KVL_GHOST)
@@ -331,7 +329,7 @@ static void on_cold(struct kvl_advisor *a, const struct kvl_event *ev)
 
 	if (id == KVLIFT_NO_BLOCK)
 		return;
-	end_group(a);
+	kvl_advise_end_group(a);
 	if (kvl_entry(a, id)->standing == KVL_RESIDENT)
 		kvl_advise_remove(a, id);
 }
@@ -407,7 +405,7 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 		const struct kvl_hint_rec *h = &l->recs[i];
 		struct kvl_advisor *a = v->advisors[h->advisor];
 
-		end_group(a);
+		kvl_advise_end_group(a);
 		a->ctx.nr = a->stat.requests;
 		switch (h->op) {
 		case KVLIFT_HINT_CLOCK:
@@ -440,7 +438,7 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 	kvfree(l);
 }
 
-static void on_event(struct kvl_pool *pool, struct kvl_event *ev)
+void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev)
 {
 	struct kvl_advisor *a = pool->advice.advisors[ev->advisor];
 
@@ -460,143 +458,4 @@ static void on_event(struct kvl_pool *pool, struct kvl_event *ev)
 		on_hints(pool, ev);
 		break;
 	}
-}
-
-/* Takes in what has happened until now. The semaphore is held. */
-void kvl_advise_drain(struct kvl_pool *pool)
-{
-	struct kvl_advice *v = &pool->advice;
-	struct kvl_event ev;
-	unsigned int i, n = 0;
-
-	for (i = 0; i < v->nr; i++)
-		kvl_advise_refresh(v->advisors[i]);
-	kvl_advise_snapshot(pool);
-	while (kvl_advise_next(pool, &ev)) {
-		on_event(pool, &ev);
-		if (!(++n % 64))
-			cond_resched();
-	}
-	for (i = 0; i < v->nr; i++)
-		end_group(v->advisors[i]);
-}
-
-static void kvl_advise_work(struct work_struct *work)
-{
-	struct kvl_pool *pool = container_of(to_delayed_work(work),
-					     struct kvl_pool, advice.work);
-
-	WRITE_ONCE(pool->advice.armed, 0);
-	/* Whoever writes an event from here on sees that, or is seen. */
-	smp_mb();
-	if (READ_ONCE(pool->stopping))
-		return;
-	down(&pool->advice.sem);
-	kvl_advise_drain(pool);
-	kvl_advise_unlock(pool);
-}
-
-void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
-{
-	struct kvl_pool *pool = t->pool;
-	struct kvl_advice *v = &pool->advice;
-	unsigned int i;
-	s64 lack;
-
-	if (t->id != KVLIFT_TIER_DRAM || !v->rings ||
-	    !kvl_advise_lock(pool))
-		return;
-	kvl_advise_drain(pool);
-	for (i = 0; i < v->nr && want > 0; i++) {
-		struct kvl_advisor *a = v->advisors[i];
-
-		lack = want - a->nr_out;
-		/* Of a directory's blocks its own part. */
-		if (a->domain && a->ctx.resident <= capacity_of(a))
-			lack = 0;
-		while (lack > 0) {
-			u32 n = kvl_advise_victims(a, lack);
-
-			if (!n)
-				break;
-			lack -= n;
-		}
-		want -= min_t(s64, want, a->nr_out);
-	}
-	kvl_advise_unlock(pool);
-}
-
-struct kvl_advisor *kvl_advisor_create(struct kvl_pool *pool,
-				       struct kvl_domain *d)
-{
-	struct kvl_advisor *a = kvzalloc(sizeof(*a), GFP_KERNEL);
-
-	if (!a)
-		return NULL;
-	a->pool = pool;
-	a->domain = d;
-	a->ctx.pool = pool->id;
-	a->ctx.block_shift = pool->block_shift;
-	a->refresh = true;
-	if (kvl_table_start(a)) {
-		kvl_table_destroy(a);
-		kvfree(a);
-		return NULL;
-	}
-	a->ctx.capacity = capacity_of(a);
-	return a;
-}
-
-/* When the tiers are there. 0 or -ENOMEM. */
-int kvl_advise_start(struct kvl_pool *pool)
-{
-	struct kvl_advice *v = &pool->advice;
-
-	if (!kvl_pool_has_tier(pool, KVLIFT_TIER_DRAM))
-		return 0;
-	v->advisors[0] = kvl_advisor_create(pool, NULL);
-	if (!v->advisors[0])
-		return -ENOMEM;
-	smp_store_release(&v->nr, 1);
-	return kvl_advise_make_rings(pool);
-}
-
-/* Nobody asks any more. Workers of the pool still run. */
-void kvl_advise_stop(struct kvl_pool *pool)
-{
-	WRITE_ONCE(pool->advice.stopping, true);
-	cancel_delayed_work_sync(&pool->advice.work);
-}
-
-/* No inode is left, so no event comes. */
-void kvl_advise_destroy(struct kvl_pool *pool)
-{
-	struct kvl_advice *v = &pool->advice;
-	unsigned int i;
-
-	cancel_delayed_work_sync(&v->work);
-	cancel_work_sync(&v->eject_work);
-	kvl_advise_free_rings(pool);
-	for (i = 0; i < v->nr; i++) {
-		struct kvl_advisor *a = v->advisors[i];
-
-		kvl_table_destroy(a);
-		kvfree(a->chain);
-		kvfree(a->state);
-		if (a->domain)
-			kvl_domain_put(a->domain);
-		kvfree(a);
-	}
-	v->nr = 0;
-}
-
-void kvl_advise_init_pool(struct kvl_pool *pool)
-{
-	struct kvl_advice *v = &pool->advice;
-
-	sema_init(&v->sem, 1);
-	spin_lock_init(&v->ops_lock);
-	INIT_DELAYED_WORK(&v->work, kvl_advise_work);
-	INIT_WORK(&v->eject_work, kvl_policy_eject_work);
-	INIT_LIST_HEAD(&v->all);
 }

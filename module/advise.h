@@ -317,6 +317,9 @@ struct kvl_advisor {
  * @sem:	see above
  * @rings:	by CPU
  * @advisors:	by number; the first is the pool's
+ * @active:	events are noted: a policy is attached, or an engine told
+ *		something; else all is left to the LRU, at no cost
+ * @told:	an engine has told something, ever
  * @armed:	the worker is going to look
  * @work:	takes events
  * @eject_work:	detaches links of ejected policies
@@ -330,6 +333,8 @@ struct kvl_advice {
 	struct kvl_advisor *advisors[KVL_MAX_ADVISORS];
 	unsigned int nr;
 	bool stopping;
+	bool active;
+	bool told;
 	int armed;
 	struct delayed_work work;
 	struct work_struct eject_work;
@@ -404,6 +409,7 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want);
 /* advise_table.c; all under the semaphore. */
 int kvl_table_start(struct kvl_advisor *a);
 void kvl_table_reset(struct kvl_advisor *a);
+void kvl_table_clear(struct kvl_advisor *a);
 void kvl_table_destroy(struct kvl_advisor *a);
 int kvl_table_storage(struct kvl_advisor *a, u32 size);
 /* The block's id; @make: a new one if need be. KVLIFT_NO_BLOCK. */
@@ -443,7 +449,10 @@ static inline void *kvl_advise_state(struct kvlift_ctx *ctx)
 	return kvl_advisor(ctx)->state;
 }
 
-/* advise.c */
+/* advise.c: of advise*.c only. */
+u32 kvl_advise_capacity(struct kvl_advisor *a);
+void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev);
+void kvl_advise_end_group(struct kvl_advisor *a);
 int kvl_advise_ask_victim(struct kvl_advisor *a, u32 id);
 int kvl_advise_ask_fetch(struct kvl_advisor *a, u32 id, u32 tier);
 u32 kvl_advise_victims(struct kvl_advisor *a, u32 want);
@@ -456,6 +465,9 @@ void kvl_advise_refresh(struct kvl_advisor *a);
 void kvl_advise_end_detach(struct kvl_advisor *a);
 struct kvl_advisor *kvl_advisor_create(struct kvl_pool *pool,
 				       struct kvl_domain *d);
+/* Something is told, or a policy attached: from now on events are noted. */
+void kvl_advise_activate(struct kvl_pool *pool, bool told);
+void kvl_advise_told(struct kvl_pool *pool);
 /* Takes the semaphore; false: it took too long. */
 bool kvl_advise_lock(struct kvl_pool *pool);
 void kvl_advise_unlock(struct kvl_pool *pool);
@@ -475,6 +487,6 @@ void kvl_policy_bpf_mount(struct kvl_pool *pool);
 void kvl_policy_eject_work(struct work_struct *work);
 
 /* The one that decides when no other is attached. */
-extern const struct kvlift_builtin kvl_policy_builtin;
+extern const struct kvlift_builtin kvlift_policy_gittins;
 
 #endif /* KVL_ADVISE_H */

@@ -349,15 +349,10 @@ bool kvl_advise_admit(struct kvl_advisor *a, u32 id)
 	return true;
 }
 
-/* For now: nothing is said, and the least recently used go. */
-const struct kvlift_builtin kvl_policy_builtin = {
-	.ops = { .name = "lru" },
-};
-
 /* Who decides without a BPF policy. */
 static const struct kvlift_builtin *builtin(void)
 {
-	return &kvl_policy_builtin;
+	return &kvlift_policy_gittins;
 }
 
 static int start_policy(struct kvl_advisor *a)

@@ -34,8 +34,6 @@ bool kvl_advise_event(struct kvl_pool *pool, const struct kvl_event *e)
 	struct kvl_ring *q;
 	u32 head, used;
 
-	if (unlikely(!v->rings))
-		return false;
 	preempt_disable();
 	q = v->rings[smp_processor_id()];
 	head = q->head;
@@ -60,6 +58,8 @@ bool kvl_advise_event(struct kvl_pool *pool, const struct kvl_event *e)
 
 void kvl_advise_touch(struct kvl_region *r, u64 index, u64 addr, u32 weight)
 {
+	if (!READ_ONCE(kvl_region_pool(r)->advice.active))
+		return;
 	kvl_advise_event(kvl_region_pool(r), &(struct kvl_event){
 		.type = KVL_EV_TOUCH,
 		.time = ktime_get_mono_fast_ns(),
@@ -73,6 +73,8 @@ void kvl_advise_touch(struct kvl_region *r, u64 index, u64 addr, u32 weight)
 
 void kvl_advise_place(struct kvl_region *r, u64 index, u64 from, u64 to)
 {
+	if (!READ_ONCE(kvl_region_pool(r)->advice.active))
+		return;
 	kvl_advise_event(kvl_region_pool(r), &(struct kvl_event){
 		.type = KVL_EV_PLACE,
 		.time = ktime_get_mono_fast_ns(),
@@ -87,6 +89,8 @@ void kvl_advise_place(struct kvl_region *r, u64 index, u64 from, u64 to)
 
 void kvl_advise_cold(struct kvl_region *r, u64 index)
 {
+	if (!READ_ONCE(kvl_region_pool(r)->advice.active))
+		return;
 	kvl_advise_event(kvl_region_pool(r), &(struct kvl_event){
 		.type = KVL_EV_COLD,
 		.time = ktime_get_mono_fast_ns(),

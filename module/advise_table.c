@@ -239,7 +239,7 @@ void kvl_table_reset(struct kvl_advisor *a)
 		e->list = U8_MAX;
 		e->indexed = false;
 		if (e->out)
-			e->out = false;
+			kvl_advise_set_out(a, e, false);
 		if (!(id % KVL_ENTRY_SEG))
 			cond_resched();
 	}
@@ -252,6 +252,28 @@ void kvl_table_reset(struct kvl_advisor *a)
 	a->index = RB_ROOT_CACHED;
 	a->nr_indexed = 0;
 	a->nr_out = 0;
+}
+
+/* Nothing is known any more. No policy is told. */
+void kvl_table_clear(struct kvl_advisor *a)
+{
+	u32 id, i;
+
+	kvl_table_reset(a);
+	a->free_id = NONE;
+	for (id = a->ctx.max_blocks; id-- > 0;) {
+		struct kvl_entry *e = kvl_entry(a, id);
+
+		*e = (struct kvl_entry){ .gen = e->gen + 1,
+					 .hash = a->free_id };
+		a->free_id = id;
+	}
+	for (i = 0; i < a->nr_buckets; i++)
+		a->buckets[i] = NONE;
+	for (i = 0; i < ARRAY_SIZE(a->order); i++)
+		a->order[i] = (struct kvl_order_list){ NONE, NONE };
+	a->nr = 0;
+	a->ctx.resident = 0;
 }
 
 /* The policy wants so many bytes for each block. 0 or -ENOMEM. */

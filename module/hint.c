@@ -220,6 +220,7 @@ long kvl_advise_ioctl_hint(struct file *file, void __user *arg)
 		return -EINVAL;
 	if (!pool->advice.rings)
 		return -EOPNOTSUPP;
+	kvl_advise_told(pool);
 	src = u64_to_user_ptr(u.ptr);
 	err = count_blocks(src, u.count, &blocks);
 	if (err)

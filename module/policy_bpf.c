@@ -229,6 +229,7 @@ static int attach(struct kvl_advisor *a, const struct kvlift_policy_ops *ops,
 	if (err)
 		goto out;
 	kvl_advise_end_detach(a);
+	kvl_advise_activate(a->pool, false);
 	spin_lock(&v->ops_lock);
 	WRITE_ONCE(a->live, ops);
 	a->eject = false;
