@@ -444,10 +444,8 @@ static inline struct kvl_advisor *kvl_advisor(struct kvlift_ctx *ctx)
 	return container_of(ctx, struct kvl_advisor, ctx);
 }
 
-static inline void *kvl_advise_state(struct kvlift_ctx *ctx)
-{
-	return kvl_advisor(ctx)->state;
-}
+/* Memory of a built-in policy's instance. */
+void *kvl_advise_state(struct kvlift_ctx *ctx);
 
 /* advise.c: of advise*.c only. */
 u32 kvl_advise_capacity(struct kvl_advisor *a);

@@ -20,6 +20,11 @@
 /* How long somebody waits for the semaphore before it goes on without advice. */
 #define PATIENCE	(HZ / 2)
 
+void *kvl_advise_state(struct kvlift_ctx *ctx)
+{
+	return kvl_advisor(ctx)->state;
+}
+
 bool kvl_advise_lock(struct kvl_pool *pool)
 {
 	return !down_timeout(&pool->advice.sem, PATIENCE);
