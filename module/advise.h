@@ -484,7 +484,8 @@ void kvl_policy_bpf_unmount(struct kvl_pool *pool);
 void kvl_policy_bpf_mount(struct kvl_pool *pool);
 void kvl_policy_eject_work(struct work_struct *work);
 
-/* The one that decides when no other is attached. */
+/* Those that decide when no other is attached: by parameter builtin=. */
 extern const struct kvlift_builtin kvlift_policy_gittins;
+extern const struct kvlift_builtin kvlift_policy_lru;
 
 #endif /* KVL_ADVISE_H */

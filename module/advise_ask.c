@@ -9,6 +9,7 @@
 #include "advise_call.h"
 #include "compat.h"
 #include "domain.h"
+#include "params.h"
 #include "policy.h"
 #include "region.h"
 #include "trace.h"
@@ -357,7 +358,8 @@ bool kvl_advise_admit(struct kvl_advisor *a, u32 id)
 /* Who decides without a BPF policy. */
 static const struct kvlift_builtin *builtin(void)
 {
-	return &kvlift_policy_gittins;
+	return kvl_param_builtin_lru ? &kvlift_policy_lru :
+				       &kvlift_policy_gittins;
 }
 
 static int start_policy(struct kvl_advisor *a)
