@@ -51,15 +51,20 @@ for e in (d["formatted"] for d in dump):
 print(got)
 PY
 }
+# Where the kernel lets a program be interrupted, an event that comes meanwhile on
+# the same CPU is missed; it counts them.
+missed() { bpftool -j prog list | python3 -c 'import json, sys; print(sum(p.get("recursion_misses", 0) for p in json.load(sys.stdin) if p.get("name", "").startswith("latency_")))'; }
 # agree MAP PHASE FIELD COUNTER [UNIT]: since the programs were attached; sooner
 # or later, since blocks are stored ahead of need at any time
 # shellcheck disable=SC2317
 same() {
-	have=$(hist "$1" "$2" "$3") && want=$(($(counter "$4") - $(cat "$TMP/before.$4"))) && [ $((have * $5)) = $want ]
+	have=$(hist "$1" "$2" "$3") && want=$(($(counter "$4") - $(cat "$TMP/before.$4"))) && gone=$(missed) || fail "$1 or $4"
+	[ $((have * $5)) = $want ] || { [ "$gone" != 0 ] && [ "$gone" -lt 20 ] && [ $((have * $5)) -lt $want ] &&
+		{ [ "${3%_ns}" != "$3" ] || [ $(((have + gone) * $5)) -ge $want ]; }; }
 }
 agree() {
 	until_true 5 same "$1" "$2" "$3" "$4" "${5:-1}" || fail "$1 $2 $3: $have in the map, $want in $4"
-	say "$1 $2 $3: $have"
+	say "$1 $2 $3: $have, counter $4: $want, $gone missed"
 }
 COUNTERS="faults fault_waits promote promote_ns demote demote_ns stored read_bytes write_bytes"
 snapshot() { for c in $COUNTERS; do counter "$c" >"$TMP/before.$c"; done; }
@@ -160,11 +165,14 @@ expect_nothing
 python3 - "$TMP/live" "$TMP/err" <<'PY' || fail "live events: $(head -n 3 "$TMP/live") $(cat "$TMP/err")"
 import collections, json, sys
 phases = ["wait", "queue", "io", "copy", "publish"]
-n, stats, total = collections.Counter(), {}, collections.Counter()
+n, stats, total, missed = collections.Counter(), {}, collections.Counter(), 0
 for line in open(sys.argv[1]):
     e = json.loads(line)
     if e["event"] == "stats":
         stats[e["kind"]] = e
+        continue
+    if e["event"] == "missed":
+        missed = e["count"]
         continue
     n[e["event"]] += 1
     if "ns" in e:
@@ -177,8 +185,9 @@ for line in open(sys.argv[1]):
         assert e["err"] == 0 and e["io_ns"] > 0 and e["cookie"] == e["index"], e
         assert (e["index"], e["count"]) in ((0, 64), (32, 96)), e
 print("events:", dict(n))
-lost = [l for l in open(sys.argv[2]) if "lost" in l]
+lost = [l for l in open(sys.argv[2]) if "lost" in l] or missed
 assert n["request"] == 2 and n["fault"] and n["io"] and n["touch"], n
+print("live:", "nothing missed or lost" if not lost else lost)
 if not lost:
     assert total["promote"] == stats["promote"]["count"] and total["demote"] == stats["demote"]["count"], (total, stats)
     assert n["fault"] == stats["fault"]["count"], (n, stats)

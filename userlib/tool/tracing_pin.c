@@ -145,17 +145,27 @@ struct removed {
 	unsigned int nr;
 };
 
-static void remove_link(const char *path, struct removed *r)
+/* 0: none */
+static uint32_t prog_of_link(const char *path)
 {
 	struct bpf_link_info info = { 0 };
 	uint32_t len = sizeof(info);
 	int fd = bpf_obj_get(path);
 
-	if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) &&
-	    r->nr < sizeof(r->prog) / sizeof(r->prog[0]))
-		r->prog[r->nr++] = info.prog_id;
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		info.prog_id = 0;
+	close(fd);
+	return info.prog_id;
+}
+
+static void remove_link(const char *path, struct removed *r)
+{
+	uint32_t id = prog_of_link(path);
+
+	if (id && r->nr < sizeof(r->prog) / sizeof(r->prog[0]))
+		r->prog[r->nr++] = id;
 	unlink(path);
 }
 
@@ -454,6 +464,37 @@ static void show_heat(int fd, const struct trace_opts *o)
 	}
 }
 
+static uint64_t pinned_missed(const struct trace_opts *o)
+{
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	uint64_t n = 0;
+	char path[512];
+	unsigned int i;
+
+	for (i = 0; objects[i]; i++) {
+		if (bpfobj_open(objects[i], &obj))
+			continue;
+		bpf_object__for_each_program(prog, obj)
+		{
+			uint32_t id;
+			int fd;
+
+			if (link_path(o, bpf_program__name(prog), path,
+				      sizeof(path)))
+				continue;
+			id = prog_of_link(path);
+			fd = id ? bpf_prog_get_fd_by_id(id) : -1;
+			if (fd < 0)
+				continue;
+			n += trace_prog_missed(fd);
+			close(fd);
+		}
+		bpf_object__close(obj);
+	}
+	return n;
+}
+
 int trace_show(const struct trace_opts *given)
 {
 	struct trace_opts opts = *given, *o = &opts;
@@ -480,5 +521,6 @@ int trace_show(const struct trace_opts *given)
 		putchar('\n');
 	show_heat(fd, o);
 	close(fd);
+	trace_missed(pinned_missed(o), o);
 	return EXIT_OK;
 }
