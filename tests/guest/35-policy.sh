@@ -3,7 +3,7 @@
 # Policies are loaded, exchanged, shown and taken away under load; bpftool sees all of it.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
-# time: 240
+# time: 400
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"
 
@@ -24,7 +24,7 @@ kvlift policy unload $MNT 2>"$TMP/err" && fail "unloaded what was not there"
 grep -q 'no BPF policy is loaded' "$TMP/err" || fail "$(cat "$TMP/err")"
 
 # Every policy that is shipped passes the verifier and decides.
-load_start 3 $((3 * MB))
+load_start 2 $((3 * MB))
 for name in $(kvlift policy --help | sed -n 's/.*NAME is of those inside: //p'); do
 	run kvlift policy load "$name" $MNT --stats >"$TMP/out"
 	grep -q "policy $name, link" "$TMP/out" && grep -q '_victims.* processed [0-9]* insns' "$TMP/out" || fail "$(cat "$TMP/out")"
