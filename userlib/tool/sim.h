@@ -187,6 +187,44 @@ static inline bool sim_indexed(const struct sim *s, uint32_t id)
 	return s->blocks[id].place != 0;
 }
 
+#define SIM_DRAM      0u /* the policy's cache */
+#define SIM_MAX_TIERS 3u
+#define SIM_ABSENT    SIM_MAX_TIERS /* in none of them */
+#define SIM_UNLIMITED UINT32_MAX
+
+/* For runs with more than one tier, see sim_tiers.h. */
+struct sim_tier {
+	const char *name;
+	bool is_device; /* the last one, if any */
+	uint32_t blocks;
+};
+
+struct sim_tiers_setup {
+	unsigned int nr; /* with the cache, whose blocks are not looked at */
+	struct sim_tier tier[SIM_MAX_TIERS];
+	/* What is written gets its copy on the device at once. */
+	bool is_stored_ahead;
+};
+
+struct sim_traffic {
+	/* References by where the block was. */
+	uint64_t hits[SIM_MAX_TIERS + 1];
+	/*
+	 * By the slowest tier among the block and all before it in the request:
+	 * the first is the prefix hits of the cache.
+	 */
+	uint64_t prefix[SIM_MAX_TIERS + 1];
+	/*
+	 * Blocks that went from one to another, and those of them whose bytes
+	 * did. From SIM_ABSENT: written by the engine; to it: out of the pool.
+	 */
+	uint64_t moved[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t copied[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t stored_ahead;
+	uint64_t copies_dropped;	      /* to make room on the device */
+	uint32_t used[SIM_MAX_TIERS], copies; /* blocks at the end */
+};
+
 struct sim_result {
 	uint64_t requests, refs;
 	uint64_t block_hits;  /* the block was there */
@@ -194,6 +232,7 @@ struct sim_result {
 	uint64_t fills, evictions;
 	uint64_t bypassed; /* misses that were not kept */
 	uint64_t elapsed_ns;
+	struct sim_traffic traffic; /* zeroes where there is one tier */
 };
 
 /* One file each: sim_NAME.c. */
@@ -206,9 +245,9 @@ extern const struct sim_policy sim_leaf, sim_gittins, sim_opt;
 extern const struct sim_policy *const *const sim_policies;
 const struct sim_policy *sim_find(const char *name, size_t len);
 /*
- * One more, which is not copied. 0; -EEXIST: there is one of that name; -ENOSPC:
- * there are SIM_MAX_POLICIES; -EINVAL: no name, no victims, or it cannot be run
- * in its own mode.
+ * One more, which is not copied. 0; -EEXIST: there is one of that name;
+ * -ENOSPC: there are SIM_MAX_POLICIES; -EINVAL: no name, no victims, or it
+ * cannot be run in its own mode.
  */
 int sim_register(const struct sim_policy *policy);
 
@@ -217,6 +256,8 @@ struct sim_setup {
 	uint32_t capacity;     /* blocks */
 	uint32_t batch;	       /* victims asked for when it is full; 0 is 1 */
 	const uint32_t *hints; /* of each request; or NULL */
+	const struct sim_tiers_setup *tiers; /* NULL: the cache alone */
+	bool is_checked; /* look at all blocks after each request: slow */
 };
 
 enum sim_hints {
