@@ -267,11 +267,13 @@ static int run_all(struct sim_report *r, const uint32_t *hints)
 	return ret;
 }
 
-static int simulate(struct args *a, struct sim_report *r)
+static int simulate(struct args *a, struct sim_report *r, struct trace *t)
 {
 	uint32_t *hints = NULL;
 	int ret;
 
+	/* Policies that learn when blocks come back need a clock that goes. */
+	trace_set_clock(t);
 	if (r->hints) {
 		hints = sim_make_hints(r->t, r->hints);
 		if (!hints)
@@ -312,7 +314,7 @@ int run_simulate(int argc, char **argv)
 	else
 		ret = take_sizes(&a, &r, t.nr_ids);
 	if (!ret)
-		ret = simulate(&a, &r);
+		ret = simulate(&a, &r, &t);
 	trace_free(&t);
 	return ret;
 }
