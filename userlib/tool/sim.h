@@ -231,7 +231,7 @@ struct sim_result {
 	uint64_t prefix_hits; /* so were all before it in the request */
 	uint64_t fills, evictions;
 	uint64_t bypassed; /* misses that were not kept */
-	uint64_t elapsed_ns;
+	uint64_t cpu_ns;
 	struct sim_traffic traffic; /* zeroes where there is one tier */
 };
 

@@ -67,8 +67,7 @@ double sim_prefix_hit(const struct sim_result *c)
 
 double sim_refs_per_s(const struct sim_result *c)
 {
-	return c->elapsed_ns ? (double)c->refs * 1e9 / (double)c->elapsed_ns
-			     : 0;
+	return c->cpu_ns ? (double)c->refs * 1e9 / (double)c->cpu_ns : 0;
 }
 
 double sim_gap_closed(const struct sim_report *r, unsigned int policy,
