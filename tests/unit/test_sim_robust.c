@@ -106,11 +106,20 @@ struct set {
 
 #define THIRD (1. / 3)
 
+static const struct set cuts[] = {
+	{ "first half", { .to = 0.5 } },
+	{ "second half", { .from = 0.5, .to = 1 } },
+	{ "first third", { .to = THIRD } },
+	{ "second third", { .from = THIRD, .to = 2 * THIRD } },
+	{ "last third", { .from = 2 * THIRD, .to = 1 } },
+	{ "half of the sessions", { .to = 1, .of = 2 } },
+	{ "a quarter of the sessions", { .to = 1, .of = 4 } },
+};
+
 static void check_sets(const char *of, const struct trace *a,
-		       const struct set *sets, size_t nr)
+		       const struct set *sets, size_t nr, struct closed *sum)
 {
-	struct closed sum = { 0 };
-	const struct limits l = { .sum = &sum };
+	const struct limits l = { .sum = sum };
 	struct trace t;
 	char name[64];
 
@@ -120,47 +129,40 @@ static void check_sets(const char *of, const struct trace *a,
 		check_trace(name, &t, &l);
 		trace_free(&t);
 	}
+}
+
+/* Cut, and at two other speeds. */
+static void check_parts(const char *of, const struct trace *a,
+			const struct set *speeds)
+{
+	struct closed sum = { 0 };
+
+	check_sets(of, a, cuts, sizeof(cuts) / sizeof(cuts[0]), &sum);
+	check_sets(of, a, speeds, 2, &sum);
 	show(of, &sum);
 	CHECK(sum.plain / sum.nr >= 0.2);
 }
 
 static void it_holds_on_parts_of_the_chat_trace(void)
 {
-	static const struct set sets[] = {
-		{ "first half", { .from = 0, .to = 0.5 } },
-		{ "second half", { .from = 0.5, .to = 1 } },
-		{ "first third", { .from = 0, .to = THIRD } },
-		{ "second third", { .from = THIRD, .to = 2 * THIRD } },
-		{ "last third", { .from = 2 * THIRD, .to = 1 } },
-		{ "a quarter of the speed",
-		  { .from = 0, .to = 1, .speed = 0.25 } },
-		{ "four times the speed", { .from = 0, .to = 1, .speed = 4 } },
-		{ "half of the sessions", { .from = 0, .to = 1, .of = 2 } },
-		{ "a quarter of the sessions",
-		  { .from = 0, .to = 1, .of = 4 } },
+	static const struct set speeds[] = {
+		{ "a quarter of the speed", { .to = 1, .speed = 0.25 } },
+		{ "four times the speed", { .to = 1, .speed = 4 } },
 	};
 
-	check_sets("chat", &chat, sets, sizeof(sets) / sizeof(sets[0]));
+	check_parts("chat", &chat, speeds);
 }
 
 static void it_holds_on_parts_of_the_agent_trace(void)
 {
-	static const struct set sets[] = {
-		{ "first half", { .from = 0, .to = 0.5 } },
-		{ "second half", { .from = 0.5, .to = 1 } },
-		{ "first third", { .from = 0, .to = THIRD } },
-		{ "second third", { .from = THIRD, .to = 2 * THIRD } },
-		{ "last third", { .from = 2 * THIRD, .to = 1 } },
+	static const struct set speeds[] = {
 		{ "half, a quarter of the speed",
-		  { .from = 0, .to = 0.5, .speed = 0.25 } },
+		  { .to = 0.5, .speed = 0.25 } },
 		{ "half, four times the speed",
 		  { .from = 0.5, .to = 1, .speed = 4 } },
-		{ "half of the sessions", { .from = 0, .to = 1, .of = 2 } },
-		{ "a quarter of the sessions",
-		  { .from = 0, .to = 1, .of = 4 } },
 	};
 
-	check_sets("agent", &agent, sets, sizeof(sets) / sizeof(sets[0]));
+	check_parts("agent", &agent, speeds);
 }
 
 static void it_holds_on_mixtures(void)

@@ -177,6 +177,12 @@ void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id);
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 			 uint32_t *ids, uint32_t want);
 
+/* Callbacks of a policy with one list, sim.priv, of all that is cached. */
+int sim_queue_attach(struct sim *s);
+void sim_queue_added(struct sim *s, uint32_t id);
+uint32_t sim_queue_victims(struct sim *s, uint32_t *ids, uint32_t want);
+void sim_queue_removed(struct sim *s, uint32_t id);
+
 /* The index: blocks by a key, the smallest first. */
 void sim_index_set(struct sim *s, uint32_t id, uint64_t key);
 void sim_index_del(struct sim *s, uint32_t id); /* may be absent */
