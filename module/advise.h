@@ -338,7 +338,7 @@ struct kvl_advice {
 	int armed;
 	struct delayed_work work;
 	struct work_struct eject_work;
-	spinlock_t ops_lock;
+	spinlock_t ops_lock;	/* which BPF policies are attached */
 	u64 clock;
 	atomic_long_t hint_bytes;
 	struct list_head all;

@@ -11,7 +11,7 @@
 
 /* CPU time of a callback, ns, and rounds of its loops. */
 #define KVL_CALL_NS	(200 * NSEC_PER_MSEC)
-#define KVL_CALL_ROUNDS	(1u << 18)
+#define KVL_CALL_ROUNDS	BIT(18)
 
 struct kvl_call_time {
 	u64 start;
@@ -52,35 +52,41 @@ static inline void kvl_call_start(struct kvl_advisor *a, enum kvl_call call,
 void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t);
 
 /* A callback with a result; @none when there is no such callback. */
-#define KVL_ASK(a, which, cb, none, ...)				\
+#define KVL_ASK(advisor, which, member, none, ...)			\
 ({									\
-	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a);	\
+	struct kvl_advisor *a__ = advisor;				\
+	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
 	typeof(none) ret__ = none;					\
 									\
 	if (ops__) {							\
-		if (ops__->cb) {					\
+		typeof(ops__->member) call__ = ops__->member;		\
+									\
+		if (call__) {						\
 			struct kvl_call_time t__;			\
 									\
-			kvl_call_start(a, which, &t__);			\
-			ret__ = ops__->cb(&(a)->ctx, ##__VA_ARGS__);	\
-			kvl_call_end(a, &t__);				\
+			kvl_call_start(a__, which, &t__);		\
+			ret__ = call__(&a__->ctx, ##__VA_ARGS__);	\
+			kvl_call_end(a__, &t__);			\
 		}							\
 		rcu_read_unlock();					\
 	}								\
 	ret__;								\
 })
 
-#define KVL_TELL(a, which, cb, ...)					\
+#define KVL_TELL(advisor, which, member, ...)				\
 do {									\
-	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a);	\
+	struct kvl_advisor *a__ = advisor;				\
+	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
 									\
 	if (ops__) {							\
-		if (ops__->cb) {					\
+		typeof(ops__->member) call__ = ops__->member;		\
+									\
+		if (call__) {						\
 			struct kvl_call_time t__;			\
 									\
-			kvl_call_start(a, which, &t__);			\
-			ops__->cb(&(a)->ctx, ##__VA_ARGS__);		\
-			kvl_call_end(a, &t__);				\
+			kvl_call_start(a__, which, &t__);		\
+			call__(&a__->ctx, ##__VA_ARGS__);		\
+			kvl_call_end(a__, &t__);			\
 		}							\
 		rcu_read_unlock();					\
 	}								\
