@@ -254,7 +254,7 @@ static inline u32 kvlift_fls(u64 x)
 void *kvl_advise_state(struct kvlift_ctx *ctx);
 
 /* Without KVLIFT_STATE() this is all there is of it, and zero. */
-static const u32 kvlift_state_bytes;
+static const u32 kvlift_state_bytes __attribute__((unused));
 
 #define KVLIFT_STATE(type_)                                     \
 	static const u32 kvlift_state_bytes = sizeof(type_);    \
@@ -264,10 +264,11 @@ static const u32 kvlift_state_bytes;
 	}
 
 #ifdef __KERNEL__
-#define KVLIFT_POLICY(name_, ...)                             \
-	const struct kvlift_builtin kvlift_policy_##name_ = { \
-		.ops = { .name = #name_, __VA_ARGS__ },       \
-		.state_size = &kvlift_state_bytes,            \
+#define KVLIFT_POLICY(name_, ...)                                 \
+	extern const struct kvlift_builtin kvlift_policy_##name_; \
+	const struct kvlift_builtin kvlift_policy_##name_ = {     \
+		.ops = { .name = #name_, __VA_ARGS__ },           \
+		.state_size = &kvlift_state_bytes,                \
 	}
 #else
 /* By the second name one that is a shared object is found. */
