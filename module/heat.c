@@ -27,7 +27,7 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	s = kvl_mem_slot(pool, home);
 	lru = &r->domain->tier[t->id].lru;
 	spin_lock(&t->lru_lock);
-	if (s->region == r && s->index == index) {
+	if (s->region == r && s->index == index && !(hot && s->out)) {
 		if (hot)
 			list_move(&s->lru, lru);
 		else
@@ -36,21 +36,27 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	spin_unlock(&t->lru_lock);
 }
 
-static bool touch(struct kvl_block *b)
+/* Policies are told of the first touch in each span of this length. */
+#define TELL_INTERVAL	HZ
+
+static bool touch(struct kvl_region *r, u64 index, struct kvl_block *b,
+		  u32 weight)
 {
-	u32 now = (u32)jiffies;
+	u32 now = (u32)jiffies, last = READ_ONCE(b->touched);
 
 	/* More often is of no use, and keeps hot blocks off the lock. */
-	if (now - READ_ONCE(b->touched) < TOUCH_INTERVAL)
+	if (now - last < TOUCH_INTERVAL)
 		return false;
 	WRITE_ONCE(b->touched, now);
+	if (now / TELL_INTERVAL != last / TELL_INTERVAL)
+		kvl_advise_touch(r, index, kvl_block_home(b), weight);
 	return true;
 }
 
 void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	/* There it is the clock of the next attempt to read. */
-	if (!(READ_ONCE(b->loc) & KVLIFT_LOC_ERROR) && touch(b))
+	if (!(READ_ONCE(b->loc) & KVLIFT_LOC_ERROR) && touch(r, index, b, 1))
 		reorder(r, index, b, true);
 }
 
@@ -60,13 +66,14 @@ void kvl_heat_touch_slot(struct kvl_region *r, struct kvl_block *b,
 	unsigned int id;
 	struct kvl_tier *t;
 
-	if (!touch(b))
+	if (!touch(r, s->index, b, 1))
 		return;
 	id = kvl_addr_tier(s->addr);
 	t = &kvl_region_pool(r)->tiers[id];
 	/* With the block's lock the slot stays the block's. */
 	spin_lock(&t->lru_lock);
-	list_move(&s->lru, &r->domain->tier[id].lru);
+	if (!s->out)
+		list_move(&s->lru, &r->domain->tier[id].lru);
 	spin_unlock(&t->lru_lock);
 }
 
@@ -76,4 +83,5 @@ void kvl_heat_cold(struct kvl_region *r, u64 index, struct kvl_block *b)
 	if (!(READ_ONCE(b->loc) & KVLIFT_LOC_ERROR))
 		WRITE_ONCE(b->touched, (u32)jiffies - TOUCH_INTERVAL);
 	reorder(r, index, b, false);
+	kvl_advise_cold(r, index);
 }

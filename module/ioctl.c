@@ -276,6 +276,8 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return kvl_queue_open(file);
 	case KVLIFT_IOC_DRAIN:
 		return drain(pool, p);
+	case KVLIFT_IOC_HINT:
+		return kvl_advise_ioctl_hint(file, p);
 	case KVLIFT_IOC_DOMAIN_SET:
 		return kvl_domain_ioctl_set(file, p);
 	case KVLIFT_IOC_DOMAIN_GET:

@@ -250,6 +250,7 @@ struct kvl_tier {
  * @leases:	who was promised that the block stays; under its lock
  * @free:	in the member's list of free slots; under its lock
  * @bad:	its memory has failed: never used again once it is given up
+ * @out:	the policy wants it out: touches do not move it in the list @lru
  */
 struct kvl_slot {
 	struct folio *folio;
@@ -264,6 +265,7 @@ struct kvl_slot {
 	u16 leases;
 	bool free;
 	bool bad;
+	bool out;
 };
 
 #define KVL_SEG_SHIFT	10

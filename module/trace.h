@@ -330,6 +330,35 @@ TRACE_EVENT(kvlift_limit,
 		  __entry->blocks, __entry->limit)
 );
 
+/*
+ * A policy was ejected. @domain: id of its directory, 0 for the pool's; @kind:
+ * enum kvl_exit.
+ */
+TRACE_EVENT(kvlift_policy_exit,
+	TP_PROTO(u32 pool, u64 domain, const char *name, u32 kind, int code,
+		 const char *reason),
+	TP_ARGS(pool, domain, name, kind, code, reason),
+	TP_STRUCT__entry(
+		__field(u64, domain)
+		__string(name, name)
+		__string(reason, reason)
+		__field(u32, pool)
+		__field(u32, kind)
+		__field(int, code)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__assign_str(name);
+		__assign_str(reason);
+		__entry->pool = pool;
+		__entry->kind = kind;
+		__entry->code = code;
+	),
+	TP_printk("pool=%u domain=%llu name=%s kind=%u code=%d reason=%s",
+		  __entry->pool, __entry->domain, __get_str(name),
+		  __entry->kind, __entry->code, __get_str(reason))
+);
+
 #endif /* KVL_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

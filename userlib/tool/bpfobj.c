@@ -15,7 +15,8 @@
  * What libbpf has said; of a long text its end counts, since the verifier gives
  * its reason last.
  */
-#define SAID_MAX (256u << 10)
+#define SAID_MAX   (256u << 10)
+#define SAID_LINES 24
 
 static struct {
 	char *text;
@@ -86,16 +87,41 @@ void bpfobj_forget(void)
 	said.len = 0;
 }
 
+const char *bpfobj_said(void)
+{
+	return said.len ? said.text : NULL;
+}
+
+/* Where the last SAID_LINES lines begin; counts those before. */
+static const char *last_lines(unsigned int *before)
+{
+	unsigned int n = 0, skip;
+	const char *s;
+
+	for (s = said.text; (s = strchr(s, '\n')); s++)
+		n++;
+	*before = skip = n > SAID_LINES ? n - SAID_LINES : 0;
+	for (s = said.text; skip; skip--)
+		s = strchr(s, '\n') + 1;
+	return s;
+}
+
 static void repeat(void)
 {
-	const char *line = said.text, *nl;
+	const char *line, *nl;
+	unsigned int before;
 
-	while (said.len && *line) {
+	if (!said.len)
+		return;
+	line = last_lines(&before);
+	if (before)
+		fprintf(stderr, "  (%u lines before; --verbose shows all)\n",
+			before);
+	while (*line) {
 		nl = strchrnul(line, '\n');
 		fprintf(stderr, "  %.*s\n", (int)(nl - line), line);
 		line = *nl ? nl + 1 : nl;
 	}
-	bpfobj_forget();
 }
 
 const char *bpfobj_missing(void)
@@ -130,7 +156,7 @@ int bpfobj_open(const char *name, struct bpf_object **obj)
 
 const char *bpfobj_missing(void)
 {
-	return "this kvlift was built without BPF: install clang and libbpf-dev, and build it again";
+	return "this kvlift was built without BPF: install clang, libelf-dev and libbpf-dev of at least 1.4 (Debian 12: apt install -t bookworm-backports libbpf-dev), and build it again";
 }
 
 int bpfobj_open(const char *name, struct bpf_object **obj)
@@ -146,6 +172,11 @@ void bpfobj_forget(void)
 {
 }
 
+const char *bpfobj_said(void)
+{
+	return NULL;
+}
+
 static void repeat(void)
 {
 }
@@ -159,6 +190,8 @@ static const char *reason(int err, char *buf, size_t len)
 		return "not permitted: root, or CAP_BPF and CAP_PERFMON, is needed";
 	case -EACCES:
 		return "refused by the verifier, or not permitted";
+	case -E2BIG:
+		return "too much for the verifier to look at";
 	case -ENOSYS:
 		return bpfobj_missing() ? bpfobj_missing() : strerror(ENOSYS);
 	}
@@ -170,11 +203,18 @@ static const char *reason(int err, char *buf, size_t len)
 #endif
 }
 
-int bpfobj_fail(const char *what, int err)
+int bpfobj_failed(const char *what, int err)
 {
 	char buf[128];
 
 	error("%s: %s", what, reason(err, buf, sizeof(buf)));
 	repeat();
+	return EXIT_FAIL;
+}
+
+int bpfobj_fail(const char *what, int err)
+{
+	bpfobj_failed(what, err);
+	bpfobj_forget();
 	return EXIT_FAIL;
 }

@@ -33,10 +33,15 @@ int bpfobj_open(const char *name, struct bpf_object **obj);
 void bpfobj_verbose(void);
 
 /*
- * Prints "WHAT: reason of ERR (negative)" and, indented, what libbpf has said
- * since the last call: the verifier's words, for example. Returns EXIT_FAIL.
+ * Prints "WHAT: reason of ERR (negative)" and, indented, the end of what libbpf
+ * has said since the last call: the verifier's words, for example. Returns
+ * EXIT_FAIL.
  */
 int bpfobj_fail(const char *what, int err);
+/* The same, but it is not forgotten. */
+int bpfobj_failed(const char *what, int err);
+/* What libbpf has said, or NULL; not with bpfobj_verbose(). */
+const char *bpfobj_said(void);
 
 /* Forgets what libbpf has said. */
 void bpfobj_forget(void);

@@ -18,6 +18,8 @@ const struct verb verbs[] = {
 	{ "seal", "seal a file, or declare blocks complete", run_seal },
 	{ "domain", "limit, guarantee and account directories", run_domain },
 	{ "trace", "show what happens and how long it takes", run_trace },
+	{ "policy", "load BPF policies, show which decides and what it did",
+	  run_policy },
 	{ "replay", "play a request trace against a pool and verify it",
 	  run_replay },
 	{ "simulate", "hit rates of policies on a request trace",
