@@ -34,7 +34,11 @@ static int show(void *ctx, void *data, size_t size)
 {
 	struct live *l = ctx;
 
-	if (size < sizeof(struct kvl_trace_event) || reached(l))
+	const struct kvl_trace_event *e = data;
+
+	if (size < sizeof(*e) || reached(l) ||
+	    (e->type == KVL_EV_POLICY &&
+	     size < sizeof(struct kvl_trace_policy)))
 		return 0;
 	l->seen++;
 	if (l->o->as_json)
