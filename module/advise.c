@@ -186,9 +186,7 @@ static void request(struct kvl_advisor *a, u32 n, u64 session, u64 now,
 	for (i = 0; i < n; i++) {
 		struct kvl_entry *e = kvl_entry(a, a->chain[i]);
 
-		if (e->user != (u32)c->nr + 1 &&
-		    e->standing == KVL_RESIDENT)
-			a->request_resident++;
+		a->request_resident += e->standing == KVL_RESIDENT;
 		e->user = (u32)c->nr + 1;
 		e->session = session;
 		prefix &= e->standing == KVL_RESIDENT;

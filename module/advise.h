@@ -444,10 +444,8 @@ static inline struct kvl_advisor *kvl_advisor(struct kvlift_ctx *ctx)
 	return container_of(ctx, struct kvl_advisor, ctx);
 }
 
-static inline void *kvl_advise_state(struct kvlift_ctx *ctx)
-{
-	return kvl_advisor(ctx)->state;
-}
+/* Memory of a built-in policy's instance. */
+void *kvl_advise_state(struct kvlift_ctx *ctx);
 
 /* advise.c: of advise*.c only. */
 u32 kvl_advise_capacity(struct kvl_advisor *a);
@@ -486,7 +484,8 @@ void kvl_policy_bpf_unmount(struct kvl_pool *pool);
 void kvl_policy_bpf_mount(struct kvl_pool *pool);
 void kvl_policy_eject_work(struct work_struct *work);
 
-/* The one that decides when no other is attached. */
+/* Those that decide when no other is attached: by parameter builtin=. */
 extern const struct kvlift_builtin kvlift_policy_gittins;
+extern const struct kvlift_builtin kvlift_policy_lru;
 
 #endif /* KVL_ADVISE_H */

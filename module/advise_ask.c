@@ -9,6 +9,7 @@
 #include "advise_call.h"
 #include "compat.h"
 #include "domain.h"
+#include "params.h"
 #include "policy.h"
 #include "region.h"
 #include "trace.h"
@@ -19,6 +20,11 @@
 
 /* How long somebody waits for the semaphore before it goes on without advice. */
 #define PATIENCE	(HZ / 2)
+
+void *kvl_advise_state(struct kvlift_ctx *ctx)
+{
+	return kvl_advisor(ctx)->state;
+}
 
 bool kvl_advise_lock(struct kvl_pool *pool)
 {
@@ -352,7 +358,8 @@ bool kvl_advise_admit(struct kvl_advisor *a, u32 id)
 /* Who decides without a BPF policy. */
 static const struct kvlift_builtin *builtin(void)
 {
-	return &kvlift_policy_gittins;
+	return kvl_param_builtin_lru ? &kvlift_policy_lru :
+				       &kvlift_policy_gittins;
 }
 
 static int start_policy(struct kvl_advisor *a)

@@ -87,12 +87,16 @@ __bpf_kfunc u32 kvlift_weight(struct kvlift_ctx *ctx, u32 i)
 	return e ? e->weight ?: 1 : 0;
 }
 
+/*
+ * Not void *: to the verifier that is a number, and one that may be NULL makes
+ * it warn. With a size of 0 it takes that of the type.
+ */
 __bpf_kfunc u8 *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
 			       const u32 rdwr_buf_size)
 {
 	struct kvl_advisor *a = kvl_advisor(ctx);
 
-	if (unlikely(rdwr_buf_size > a->storage_size ||
+	if (unlikely(!rdwr_buf_size || rdwr_buf_size > a->storage_size ||
 		     !kvl_entry_checked(a, id)))
 		return NULL;
 	return (u8 *)a->storage[id >> KVL_ENTRY_SHIFT] +

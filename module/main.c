@@ -23,6 +23,10 @@ bool kvl_param_lose_reports;
 module_param_named(lose_reports, kvl_param_lose_reports, bool, 0644);
 MODULE_PARM_DESC(lose_reports,
 		 "lose the reports of memory errors, as if there were too many (for tests)");
+bool kvl_param_builtin_lru;
+module_param_named(builtin_lru, kvl_param_builtin_lru, bool, 0444);
+MODULE_PARM_DESC(builtin_lru,
+		 "the built-in policy is plain LRU (for comparisons)");
 MODULE_PARM_DESC(unsafe_skip_dirty,
 		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
 

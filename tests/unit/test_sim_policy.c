@@ -93,7 +93,7 @@ static const struct sim_policy recorder = {
 static int run_text(const char *text, const struct sim_policy *p,
 		    enum sim_mode mode, uint32_t capacity, struct sim_result *r)
 {
-	const struct sim_setup setup = { mode, capacity, 1, NULL };
+	const struct sim_setup setup = { .mode = mode, .capacity = capacity };
 	struct trace t;
 	int ret;
 
@@ -137,7 +137,8 @@ static void atomic_stops_at_what_is_not_kept(void)
 
 static void many_hits_come_in_batches(void)
 {
-	const struct sim_setup setup = { SIM_PER_BLOCK, 200, 1, NULL };
+	const struct sim_setup setup = { .mode = SIM_PER_BLOCK,
+					 .capacity = 200 };
 	uint64_t ids[200];
 	struct sim_result r;
 	struct trace t;
@@ -196,7 +197,7 @@ static void a_policy_sees_the_request(void)
 		.request_begin = look,
 		.tick = tick,
 	};
-	const struct sim_setup setup = { SIM_PER_BLOCK, 9, 1, NULL };
+	const struct sim_setup setup = { .mode = SIM_PER_BLOCK, .capacity = 9 };
 	static const double when[] = { 0, 1500, 1, 2000, 2500, 9000 };
 	uint64_t ids[] = { 7, 8, 9 };
 	struct request q = { .input_length = 900,

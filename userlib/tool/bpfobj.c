@@ -190,6 +190,8 @@ static const char *reason(int err, char *buf, size_t len)
 		return "not permitted: root, or CAP_BPF and CAP_PERFMON, is needed";
 	case -EACCES:
 		return "refused by the verifier, or not permitted";
+	case -E2BIG:
+		return "too much for the verifier to look at";
 	case -ENOSYS:
 		return bpfobj_missing() ? bpfobj_missing() : strerror(ENOSYS);
 	}

@@ -21,7 +21,7 @@
 #include "kvlift.h"
 
 #define OPS_TYPE "kvlift_policy_ops"
-/* How long a policy may take to go, or to begin; the module gives it a second. */
+/* How long one that was ejected may take to go; the module gives it a second. */
 #define WAIT_MS	     3000
 #define WAIT_STEP_MS 10
 
@@ -38,8 +38,7 @@ struct loading {
 	const char *name;      /* as the policy calls itself */
 	struct bpf_link *link; /* of ours; NULL: the pinned one has been taken */
 	char before[32];       /* whom it replaces */
-	uint64_t attaches;     /* calls of attach() before */
-	uint64_t ejections;
+	uint64_t ejections;    /* before */
 };
 
 static void pause_ms(unsigned int ms)
@@ -222,18 +221,22 @@ static void print_stats(const struct loading *ld)
 	}
 }
 
+static bool in_charge(const struct policy_report *r)
+{
+	const char *state = policy_report_get(r, "state");
+
+	return state && !strcmp(state, "active");
+}
+
 static void look_before(struct loading *ld)
 {
 	struct policy_report r;
-	const char *state;
 
 	if (policy_report_read(ld->place, &r))
 		return;
-	state = policy_report_get(&r, "state");
-	if (state && !strcmp(state, "active"))
+	if (in_charge(&r))
 		snprintf(ld->before, sizeof(ld->before), "%s",
 			 policy_report_get(&r, "name"));
-	ld->attaches = policy_report_u64(&r, "call_attach");
 	ld->ejections = policy_report_u64(&r, "ejections");
 }
 
@@ -243,45 +246,78 @@ static const char *attach_reason(int err)
 	case -ENOENT:
 		return "no such pool, or its directory is no domain any more";
 	case -EINVAL:
-		return "the module refuses its flags or its storage_size (at most 64 bytes a block), or its name";
+		return "the module refuses its flags, or its name";
 	case -EOPNOTSUPP:
 		return "the module takes policies by link only, or not in this state";
 	case -EPERM:
 	case -EACCES:
 		return "not permitted: root, or CAP_BPF and CAP_PERFMON, is needed";
-	case -ENOMEM:
-		return "no memory";
 	case -E2BIG:
+		return "its storage_size is more than 64 bytes a block";
 	case -EUSERS:
-	case -ENOSPC:
 		return "the pool has as many policies as it can have";
+	case -EBUSY:
+		return "the pool had no time for it; try again";
 	default:
 		return strerror(-err);
 	}
 }
 
-static int taken(const struct loading *ld)
+static void say_why(const struct policy_report *r)
 {
-	error("%s: policy %s is held there by another program, such as 'kvlift policy load --hold'; end that first",
-	      ld->place->text, *ld->before ? ld->before : "(unknown)");
-	return -1;
+	const char *last = policy_report_get(r, "last"),
+		   *kind = policy_report_get(r, "kind"),
+		   *code = policy_report_get(r, "code"),
+		   *reason = policy_report_get(r, "reason");
+
+	error("policy %s was ejected (%s, %s): %s; the built-in policy decides",
+	      last ? last : "", kind ? kind : "?", code ? code : "?",
+	      reason ? reason : "");
 }
 
-/* The pinned link gets the new policy, at once or not at all. */
+/* The module had it and threw it out, as when its attach() says no. */
+static bool ejected(const struct loading *ld)
+{
+	struct policy_report r;
+
+	if (policy_report_read(ld->place, &r) ||
+	    policy_report_u64(&r, "ejections") <= ld->ejections)
+		return false;
+	say_why(&r);
+	return true;
+}
+
+/* -EAGAIN: it is nobody's that could be seen. */
+static int taken(const struct loading *ld)
+{
+	struct policy_report r;
+
+	if (policy_report_read(ld->place, &r) || !in_charge(&r))
+		return -EAGAIN;
+	error("%s: policy %s is held there by another program, such as 'kvlift policy load --hold'; end that first",
+	      ld->place->text, policy_report_get(&r, "name"));
+	return -EBUSY;
+}
+
+/*
+ * The pinned link gets the new policy, at once or not at all. -EAGAIN: the old
+ * one went meanwhile, or the pool had no time.
+ */
 static int exchange(struct loading *ld)
 {
 	int fd, err;
 
-	if (ld->how->hold)
-		return taken(ld);
-	fd = bpf_obj_get(ld->pins.link);
+	fd = ld->how->hold ? -1 : bpf_obj_get(ld->pins.link);
 	if (fd < 0)
 		return taken(ld);
 	err = bpf_link_update(fd, bpf_map__fd(ld->map), NULL) ? -errno : 0;
 	close(fd);
-	if (err && err != -ENOLINK)
-		error("%s: %s; policy %s stays", ld->how->object,
-		      attach_reason(err), ld->before);
+	if (!err || ejected(ld))
+		return err;
+	if (err == -ENOLINK || err == -ENOENT || err == -EBUSY)
+		return -EAGAIN;
+	error("%s: %s; policy %s stays", ld->how->object, attach_reason(err),
+	      ld->before);
 	return err;
 }
 
@@ -300,57 +336,20 @@ static int put_in_charge(struct loading *ld)
 			return 0;
 		err = -errno;
 		bpfobj_forget();
-		if (err != -EBUSY && err != -EEXIST)
-			break;
-		/* One that was just ejected or replaced is on its way out. */
-		err = exchange(ld);
-		if (err != -ENOLINK)
+		if (ejected(ld))
 			return err;
+		if (err != -EBUSY)
+			break;
+		err = exchange(ld);
+		if (err != -EAGAIN)
+			return err;
+		/* One that was just ejected is on its way out. */
+		err = -EBUSY;
 		pause_ms(WAIT_STEP_MS);
 	}
 	error("%s: cannot attach it to %s: %s", ld->how->object,
 	      ld->place->text, attach_reason(err));
 	return err;
-}
-
-static void say_why(const struct policy_report *r)
-{
-	const char *last = policy_report_get(r, "last"),
-		   *kind = policy_report_get(r, "kind"),
-		   *code = policy_report_get(r, "code"),
-		   *reason = policy_report_get(r, "reason");
-
-	error("policy %s was ejected (%s, %s): %s; the built-in policy decides",
-	      last ? last : "", kind ? kind : "?", code ? code : "?",
-	      reason ? reason : "");
-}
-
-/*
- * Its attach() is called by the pool's worker: 0 when that has been, or when
- * nothing was heard of it.
- */
-static int wait_started(const struct loading *ld)
-{
-	struct policy_report r;
-	unsigned int waited;
-	const char *state;
-
-	for (waited = 0; waited < WAIT_MS; waited += WAIT_STEP_MS) {
-		if (policy_report_read(ld->place, &r))
-			return 0;
-		if (policy_report_u64(&r, "ejections") > ld->ejections) {
-			say_why(&r);
-			return -1;
-		}
-		state = policy_report_get(&r, "state");
-		if (state && !strcmp(state, "active") &&
-		    policy_report_u64(&r, "call_attach") > ld->attaches)
-			return 0;
-		if (state && !strcmp(state, "active") && waited > 200)
-			return 0;
-		pause_ms(WAIT_STEP_MS);
-	}
-	return 0;
 }
 
 static void say_loaded(const struct loading *ld)
@@ -391,6 +390,19 @@ static int pin(struct loading *ld)
 	return 0;
 }
 
+/* Of the old one remains what is pinned if it is still in charge. */
+static void leave(struct loading *ld)
+{
+	struct policy_report r;
+
+	if (policy_report_read(ld->place, &r) || !in_charge(&r)) {
+		policy_pins_remove(&ld->pins);
+		return;
+	}
+	policy_pins_abort(&ld->pins);
+	rmdir(ld->pins.dir);
+}
+
 /* Loaded and pinned, or nothing has changed. */
 static int load_pinned(struct loading *ld)
 {
@@ -400,11 +412,11 @@ static int load_pinned(struct loading *ld)
 	if (policy_pins_add(&ld->pins, ld->obj))
 		return -1;
 	if (put_in_charge(ld) || pin(ld)) {
-		policy_pins_abort(&ld->pins);
-		rmdir(ld->pins.dir);
+		leave(ld);
 		return -1;
 	}
-	if (wait_started(ld)) {
+	/* Right at the beginning it may go wrong. */
+	if (ejected(ld)) {
 		policy_pins_remove(&ld->pins);
 		return -1;
 	}
@@ -441,7 +453,7 @@ static int hold(struct loading *ld)
 static int load_held(struct loading *ld)
 {
 	look_before(ld);
-	return put_in_charge(ld) || wait_started(ld) ? -1 : hold(ld);
+	return put_in_charge(ld) || ejected(ld) ? -1 : hold(ld);
 }
 
 static int load(struct loading *ld)
@@ -483,17 +495,12 @@ static bool detach(const struct policy_pins *p)
 static int nothing_there(const struct policy_place *place)
 {
 	struct policy_report r;
-	const char *state;
 
-	if (!policy_report_read(place, &r)) {
-		state = policy_report_get(&r, "state");
-		if (state && !strcmp(state, "active")) {
-			error("%s: policy %s is held by another program, such as 'kvlift policy load --hold'; end that",
-			      place->text, policy_report_get(&r, "name"));
-			return EXIT_FAIL;
-		}
-	}
-	error("%s: no BPF policy is loaded there", place->text);
+	if (!policy_report_read(place, &r) && in_charge(&r))
+		error("%s: policy %s is held by another program, such as 'kvlift policy load --hold'; end that",
+		      place->text, policy_report_get(&r, "name"));
+	else
+		error("%s: no BPF policy is loaded there", place->text);
 	return EXIT_FAIL;
 }
 

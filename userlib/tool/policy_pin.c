@@ -164,6 +164,31 @@ int policy_pins_commit(struct policy_pins *p)
 }
 
 #ifdef HAVE_LIBBPF
+/*
+ * All but the map of the struct_ops itself: there is nothing in it to look at,
+ * and bpftool up to 7.5 dies of a dump, since it looks for its type in vmlinux.
+ */
+static int pin_maps(struct policy_pins *p, struct bpf_object *obj)
+{
+	struct bpf_map *map;
+	char path[256], *dot;
+	int ret = 0;
+
+	bpf_object__for_each_map(map, obj)
+	{
+		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", p->new_maps,
+			 bpf_map__name(map));
+		while ((dot = strchr(path, '.')))
+			*dot = '_';
+		ret = bpf_map__pin(map, path);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
 int policy_pins_add(struct policy_pins *p, struct bpf_object *obj)
 {
 	int ret;
@@ -171,7 +196,7 @@ int policy_pins_add(struct policy_pins *p, struct bpf_object *obj)
 	policy_pins_abort(p);
 	ret = bpf_object__pin_programs(obj, p->new_progs);
 	if (!ret)
-		ret = bpf_object__pin_maps(obj, p->new_maps);
+		ret = pin_maps(p, obj);
 	if (ret) {
 		bpfobj_fail(p->dir, ret);
 		policy_pins_abort(p);

@@ -186,6 +186,12 @@ void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id);
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 			 uint32_t *ids, uint32_t want);
 
+/* Callbacks of a policy with one list, sim.priv, of all that is cached. */
+int sim_queue_attach(struct sim *s);
+void sim_queue_added(struct sim *s, uint32_t id);
+uint32_t sim_queue_victims(struct sim *s, uint32_t *ids, uint32_t want);
+void sim_queue_removed(struct sim *s, uint32_t id);
+
 /*
  * The index: blocks by a key, the smallest first, equal ones in the order in
  * which they were set.
@@ -201,13 +207,52 @@ static inline bool sim_indexed(const struct sim *s, uint32_t id)
 	return s->index[id + 1].turn != 0;
 }
 
+#define SIM_DRAM      0u /* the policy's cache */
+#define SIM_MAX_TIERS 3u
+#define SIM_ABSENT    SIM_MAX_TIERS /* in none of them */
+#define SIM_UNLIMITED UINT32_MAX
+
+/* For runs with more than one tier, see sim_tiers.h. */
+struct sim_tier {
+	const char *name;
+	bool is_device; /* the last one, if any */
+	uint32_t blocks;
+};
+
+struct sim_tiers_setup {
+	unsigned int nr; /* with the cache, whose blocks are not looked at */
+	struct sim_tier tier[SIM_MAX_TIERS];
+	/* What is written gets its copy on the device at once. */
+	bool is_stored_ahead;
+};
+
+struct sim_traffic {
+	/* References by where the block was. */
+	uint64_t hits[SIM_MAX_TIERS + 1];
+	/*
+	 * By the slowest tier among the block and all before it in the request:
+	 * the first is the prefix hits of the cache.
+	 */
+	uint64_t prefix[SIM_MAX_TIERS + 1];
+	/*
+	 * Blocks that went from one to another, and those of them whose bytes
+	 * did. From SIM_ABSENT: written by the engine; to it: out of the pool.
+	 */
+	uint64_t moved[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t copied[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t stored_ahead;
+	uint64_t copies_dropped;	      /* to make room on the device */
+	uint32_t used[SIM_MAX_TIERS], copies; /* blocks at the end */
+};
+
 struct sim_result {
 	uint64_t requests, refs;
 	uint64_t block_hits;  /* the block was there */
 	uint64_t prefix_hits; /* so were all before it in the request */
 	uint64_t fills, evictions;
 	uint64_t bypassed; /* misses that were not kept */
-	uint64_t elapsed_ns;
+	uint64_t cpu_ns;
+	struct sim_traffic traffic; /* zeroes where there is one tier */
 };
 
 /* One file each: sim_NAME.c, or bpf/NAME.bpf.c by way of sim_policy.c. */
@@ -231,6 +276,8 @@ struct sim_setup {
 	uint32_t capacity;     /* blocks */
 	uint32_t batch;	       /* victims asked for when it is full; 0 is 1 */
 	const uint32_t *hints; /* of each request; or NULL */
+	const struct sim_tiers_setup *tiers; /* NULL: the cache alone */
+	bool is_checked; /* look at all blocks after each request: slow */
 };
 
 enum sim_hints {

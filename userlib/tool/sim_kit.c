@@ -72,3 +72,24 @@ uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 		ids[n++] = id;
 	return n;
 }
+
+int sim_queue_attach(struct sim *s)
+{
+	sim_list_init(s->priv);
+	return 0;
+}
+
+void sim_queue_added(struct sim *s, uint32_t id)
+{
+	sim_list_add(s, s->priv, id);
+}
+
+uint32_t sim_queue_victims(struct sim *s, uint32_t *ids, uint32_t want)
+{
+	return sim_list_oldest(s, s->priv, ids, want);
+}
+
+void sim_queue_removed(struct sim *s, uint32_t id)
+{
+	sim_list_del(s, s->priv, id);
+}

@@ -43,6 +43,16 @@ void trace_obj_stop(struct trace_obj *t);
 /* A variable of .bss: the only one of its object. */
 uint64_t trace_obj_bss(const struct trace_obj *t);
 
+/*
+ * Events that a program did not see: it was at work for another on the same
+ * CPU, which newer kernels let it be interrupted in.
+ */
+uint64_t trace_obj_missed(const struct trace_obj *t);
+/* The same of a program with this descriptor. */
+uint64_t trace_prog_missed(int fd);
+/* Tells it, unless it is none. */
+void trace_missed(uint64_t n, const struct trace_opts *o);
+
 /* Until a signal comes, or a limit of @o is reached. An exit status. */
 int trace_live(const struct trace_opts *o);
 

@@ -133,6 +133,10 @@ static void summary(struct live *l)
 	}
 	if (l->o->stats && !l->o->as_json && !titled)
 		puts("nothing happened");
+	trace_missed((l->events.obj ? trace_obj_missed(&l->events) : 0) +
+			     (l->latency.obj ? trace_obj_missed(&l->latency)
+					     : 0),
+		     l->o);
 	fflush(stdout);
 	if (lost)
 		error("%llu events were lost: more came than could be shown; choose fewer by --events, --region or --min",

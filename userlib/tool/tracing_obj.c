@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "bpfobj.h"
@@ -113,4 +114,43 @@ uint64_t trace_obj_bss(const struct trace_obj *t)
 	const uint64_t *at = map ? bpf_map__initial_value(map, &size) : NULL;
 
 	return at ? *(const volatile uint64_t *)at : 0;
+}
+
+uint64_t trace_prog_missed(int fd)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0
+						       : info.recursion_misses;
+}
+
+uint64_t trace_obj_missed(const struct trace_obj *t)
+{
+	struct bpf_program *prog;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(prog,
+				     t->obj) if (bpf_program__fd(prog) >= 0)
+		n += trace_prog_missed(bpf_program__fd(prog));
+	return n;
+}
+
+void trace_missed(uint64_t n, const struct trace_opts *o)
+{
+	struct json j;
+
+	if (!n)
+		return;
+	if (!o->as_json) {
+		error("%llu events were missed: they came while a program was at work on the same CPU",
+		      (unsigned long long)n);
+		return;
+	}
+	json_init(&j, stdout);
+	json_open(&j, NULL, '{');
+	json_str(&j, "event", "missed");
+	json_u64(&j, "count", n);
+	json_close(&j, '}');
+	json_end(&j);
 }

@@ -139,30 +139,59 @@ static int pin_object(struct trace_obj *t, const struct trace_opts *o)
 	return 0;
 }
 
-/* Waits until the program is detached: that is not done by who removes it. */
-static void remove_link(const char *path)
+/* Programs whose links were removed, by id. */
+struct removed {
+	uint32_t prog[32];
+	unsigned int nr;
+};
+
+/* 0: none */
+static uint32_t prog_of_link(const char *path)
 {
 	struct bpf_link_info info = { 0 };
 	uint32_t len = sizeof(info);
-	int fd = bpf_obj_get(path), i;
+	int fd = bpf_obj_get(path);
 
-	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len))
-		info.id = 0;
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		info.prog_id = 0;
+	close(fd);
+	return info.prog_id;
+}
+
+static void remove_link(const char *path, struct removed *r)
+{
+	uint32_t id = prog_of_link(path);
+
+	if (id && r->nr < sizeof(r->prog) / sizeof(r->prog[0]))
+		r->prog[r->nr++] = id;
 	unlink(path);
-	for (i = 0; info.id && i < 200; i++) {
-		fd = bpf_link_get_fd_by_id(info.id);
-		if (fd < 0)
-			return;
-		close(fd);
-		usleep(10000);
+}
+
+/*
+ * The kernel detaches some time after the last file of a link is gone, and
+ * until then the module cannot be unloaded.
+ */
+static void wait_removed(const struct removed *r)
+{
+	unsigned int i, tries = 500;
+
+	for (i = 0; i < r->nr; i++) {
+		int fd;
+
+		while ((fd = bpf_prog_get_fd_by_id(r->prog[i])) >= 0) {
+			close(fd);
+			if (!tries--)
+				return;
+			usleep(10000);
+		}
 	}
 }
 
 /* Files that were there. What is not ours in the directory stays. */
 static unsigned int remove_object(struct bpf_object *obj,
-				  const struct trace_opts *o)
+				  const struct trace_opts *o, struct removed *r)
 {
 	struct bpf_program *prog;
 	struct bpf_map *map;
@@ -174,7 +203,7 @@ static unsigned int remove_object(struct bpf_object *obj,
 		if (link_path(o, bpf_program__name(prog), path, sizeof(path)) ||
 		    access(path, F_OK))
 			continue;
-		remove_link(path);
+		remove_link(path, r);
 		n++;
 	}
 	bpf_object__for_each_map(map, obj)
@@ -190,6 +219,7 @@ static unsigned int remove_object(struct bpf_object *obj,
 
 static unsigned int remove_all(const struct trace_opts *o)
 {
+	struct removed removed = { 0 };
 	struct bpf_object *obj;
 	unsigned int i, n = 0;
 	char path[512];
@@ -197,7 +227,7 @@ static unsigned int remove_all(const struct trace_opts *o)
 	for (i = 0; objects[i]; i++) {
 		if (bpfobj_open(objects[i], &obj))
 			continue;
-		n += remove_object(obj, o);
+		n += remove_object(obj, o, &removed);
 		bpf_object__close(obj);
 	}
 	if (!link_path(o, "", path, sizeof(path)))
@@ -205,6 +235,7 @@ static unsigned int remove_all(const struct trace_opts *o)
 	rmdir(o->dir);
 	if (!strcmp(o->dir, TRACE_DIR))
 		rmdir("/sys/fs/bpf/kvlift");
+	wait_removed(&removed);
 	return n;
 }
 
@@ -433,6 +464,37 @@ static void show_heat(int fd, const struct trace_opts *o)
 	}
 }
 
+static uint64_t pinned_missed(const struct trace_opts *o)
+{
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	uint64_t n = 0;
+	char path[512];
+	unsigned int i;
+
+	for (i = 0; objects[i]; i++) {
+		if (bpfobj_open(objects[i], &obj))
+			continue;
+		bpf_object__for_each_program(prog, obj)
+		{
+			uint32_t id;
+			int fd;
+
+			if (link_path(o, bpf_program__name(prog), path,
+				      sizeof(path)))
+				continue;
+			id = prog_of_link(path);
+			fd = id ? bpf_prog_get_fd_by_id(id) : -1;
+			if (fd < 0)
+				continue;
+			n += trace_prog_missed(fd);
+			close(fd);
+		}
+		bpf_object__close(obj);
+	}
+	return n;
+}
+
 int trace_show(const struct trace_opts *given)
 {
 	struct trace_opts opts = *given, *o = &opts;
@@ -459,5 +521,6 @@ int trace_show(const struct trace_opts *given)
 		putchar('\n');
 	show_heat(fd, o);
 	close(fd);
+	trace_missed(pinned_missed(o), o);
 	return EXIT_OK;
 }
