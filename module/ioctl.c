@@ -44,6 +44,8 @@ static long info(struct kvl_pool *pool, void __user *arg)
 		i.features |= KVLIFT_F_PMD;
 	if (kvl_has_btf())
 		i.features |= KVLIFT_F_BTF;
+	if (pool->advice.rings)
+		i.features |= KVLIFT_F_HINT;
 	for (t = 0; t < KVLIFT_NR_TIERS; t++)
 		i.nr_members[t] = pool->tiers[t].nr_members;
 	export_uuid(i.uuid, &pool->uuid);

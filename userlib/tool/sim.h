@@ -168,6 +168,8 @@ const char *sim_bound(const struct sim *s, uint32_t id);
 
 /* A branch of a session as one number; 0 when no session is told. */
 uint32_t sim_branch(uint32_t session, uint32_t agent);
+/* A time of the trace. */
+uint64_t sim_time_ns(double ms);
 /* Of a request with that many blocks of 512 tokens those that are full. */
 uint32_t sim_whole_blocks(uint64_t input_length, uint32_t len);
 
