@@ -116,7 +116,7 @@ void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t)
 		}
 	}
 	if (a->is_bpf && unlikely(!a->rounds)) {
-		snprintf(text, sizeof(text), "%s(): more than %u rounds of loops",
+		snprintf(text, sizeof(text), "%s(): more than %lu rounds of loops",
 			 call_names[a->call], KVL_CALL_ROUNDS);
 		kvl_advise_eject(a, KVL_EXIT_TIMEOUT, -ELOOP, text);
 	}
@@ -501,8 +501,11 @@ static int show_one(struct kvl_advisor *a, char *buf, int len)
 ssize_t kvl_advise_show(struct kvl_pool *pool, char *buf)
 {
 	struct kvl_advice *v = &pool->advice;
-	unsigned int i, nr = smp_load_acquire(&v->nr);
+	unsigned int i, nr;
 	int len = 0;
+
+	/* Pairs with the release where one is added. */
+	nr = smp_load_acquire(&v->nr);
 
 	for (i = 0; i < nr; i++) {
 		if (i)

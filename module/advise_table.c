@@ -18,7 +18,7 @@
 /* Blocks that are remembered, in capacities. */
 #define REMEMBERED	17
 #define MIN_ENTRIES	4096u
-#define MAX_ENTRIES	(1u << 26)
+#define MAX_ENTRIES	BIT(26)
 
 #define NONE		KVLIFT_NO_BLOCK
 
@@ -101,8 +101,10 @@ void kvl_table_resident(struct kvl_advisor *a, u32 id, bool resident)
 {
 	struct kvl_entry *e = kvl_entry(a, id);
 	u32 parent = kvl_table_parent(a, e);
+	bool was;
 
-	if (resident == (e->standing == KVL_RESIDENT))
+	was = e->standing == KVL_RESIDENT;
+	if (resident == was)
 		return;
 	unlink_order(a, e);
 	e->standing = resident ? KVL_RESIDENT : KVL_GHOST;

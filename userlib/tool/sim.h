@@ -259,7 +259,8 @@ struct sim_result {
 
 /* One file each: sim_NAME.c, or bpf/NAME.bpf.c by way of sim_policy.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_gittins, sim_opt, sim_simple;
+extern const struct sim_policy sim_leaf, sim_prefix, sim_gittins, sim_opt,
+	sim_simple;
 
 #define SIM_MAX_POLICIES 32u
 
