@@ -125,8 +125,10 @@ static void play_chain(struct kvl_advisor *a, bool told)
 		if (kvl_entry(a, id)->standing == KVL_RESIDENT) {
 			hit(a, id, told);
 		} else if (over || !miss(a, id)) {
-			if (over)
+			if (over) {
+				a->stat.misses++;
 				a->stat.bypassed++;
+			}
 			over = closed;
 			let_go(a, id);
 		}

@@ -129,16 +129,20 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
 	struct kvl_pool *pool = t->pool;
 	struct kvl_advice *v = &pool->advice;
 	unsigned int i;
-	s64 lack;
+	s64 lack, gone, here;
 
 	if (t->id != KVLIFT_TIER_DRAM || !READ_ONCE(v->active) ||
 	    !kvl_advise_lock(pool))
 		return;
 	kvl_advise_drain(pool);
+	/* Those on their way were given before, and cannot be taken again. */
+	gone = atomic_read(&t->leaving);
 	for (i = 0; i < v->nr && want > 0; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 
-		lack = want - a->nr_out;
+		here = max(a->nr_out - gone, 0LL);
+		gone = max(gone - a->nr_out, 0LL);
+		lack = want - here;
 		/* Of a directory's blocks its own part. */
 		if (a->domain && a->ctx.resident <= kvl_advise_capacity(a))
 			lack = 0;
@@ -148,8 +152,9 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
 			if (!n)
 				break;
 			lack -= n;
+			here += n;
 		}
-		want -= min_t(s64, want, a->nr_out);
+		want -= min(want, here);
 	}
 	kvl_advise_unlock(pool);
 }
