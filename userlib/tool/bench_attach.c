@@ -102,7 +102,8 @@ void bench_detach(struct bench_attach *a)
 {
 	if (!a)
 		return;
-	bpf_link__detach(a->link);
+	if (a->link)
+		bpf_link__detach(a->link);
 	bpf_link__destroy(a->link);
 	bpf_object__close(a->obj);
 	free(a);
