@@ -224,8 +224,7 @@ struct kvl_advice_stat {
  * @refused:	it gave some that could not go just now
  * @ups:	to be brought up
  * @fetches:	that it asked for in the call that is going on
- * @in_request:	its blocks are bound
- * @request_resident: how many of them are resident
+ * @request_resident: blocks of the last request that are resident
  * @group_nr:	blocks in @chain of a request that is not told, so far
  * @group_region, @group_time: its region, and its first touch
  * @next_tick:	when tick() is due
@@ -282,7 +281,6 @@ struct kvl_advisor {
 	u32 nr_ups;
 	u32 fetches[KVLIFT_POLICY_BATCH];
 	u32 nr_fetches;
-	bool in_request;
 	u32 request_resident;
 	u32 group_nr;
 	u64 group_region;
@@ -338,7 +336,7 @@ struct kvl_advice {
 	int armed;
 	struct delayed_work work;
 	struct work_struct eject_work;
-	spinlock_t ops_lock;
+	spinlock_t ops_lock;	/* which BPF policies are attached */
 	u64 clock;
 	atomic_long_t hint_bytes;
 	struct list_head all;
@@ -475,7 +473,15 @@ void kvl_advise_eject(struct kvl_advisor *a, enum kvl_exit kind, int code,
 bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e);
 u32 kvl_advise_heat(struct kvl_advisor *a, const struct kvl_entry *e);
 
-/* advise_kfunc.c */
+/* advise_kfunc.c; a loop as the verifier knows it: words on the stack. */
+struct bpf_iter_kvlift_loop {
+	u64 opaque[2];
+} __aligned(8);
+
+int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
+			     struct kvlift_ctx *ctx, u32 from, u32 to);
+u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it);
+void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it);
 int kvl_kfunc_init(void);
 
 /* policy_bpf.c */

@@ -135,6 +135,7 @@ bool kvl_advise_next(struct kvl_pool *pool, struct kvl_event *e)
 	if (!best)
 		return false;
 	*e = best->events[best->tail % KVL_RING_EVENTS];
+	/* Pairs with the writer's acquire. */
 	smp_store_release(&best->tail, best->tail + 1);
 	return true;
 }

@@ -185,6 +185,7 @@ int kvl_advise_start(struct kvl_pool *pool)
 	v->advisors[0] = kvl_advisor_create(pool, NULL);
 	if (!v->advisors[0])
 		return -ENOMEM;
+	/* Pairs with the acquire of who shows them. */
 	smp_store_release(&v->nr, 1);
 	return kvl_advise_make_rings(pool);
 }

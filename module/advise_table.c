@@ -18,7 +18,7 @@
 /* Blocks that are remembered, in capacities. */
 #define REMEMBERED	17
 #define MIN_ENTRIES	4096u
-#define MAX_ENTRIES	(1u << 26)
+#define MAX_ENTRIES	BIT(26)
 
 #define NONE		KVLIFT_NO_BLOCK
 
@@ -101,8 +101,10 @@ void kvl_table_resident(struct kvl_advisor *a, u32 id, bool resident)
 {
 	struct kvl_entry *e = kvl_entry(a, id);
 	u32 parent = kvl_table_parent(a, e);
+	bool was;
 
-	if (resident == (e->standing == KVL_RESIDENT))
+	was = e->standing == KVL_RESIDENT;
+	if (resident == was)
 		return;
 	unlink_order(a, e);
 	e->standing = resident ? KVL_RESIDENT : KVL_GHOST;
@@ -166,14 +168,16 @@ static bool add_segment(struct kvl_advisor *a)
 
 static u32 take_record(struct kvl_advisor *a)
 {
-	u32 id, tries;
+	u32 id, tries, user;
 
 	if (a->nr >= a->max ||
 	    (a->free_id == NONE && !add_segment(a))) {
-		/* Not one of the request that is being taken in. */
+		/* Not one of the request that is being taken in, or is the last. */
 		for (tries = 0; tries < 8 && a->order[0].old != NONE; tries++) {
 			id = a->order[0].old;
-			if (kvl_entry(a, id)->user != (u32)a->ctx.nr + 1) {
+			user = kvl_entry(a, id)->user;
+			if (user != (u32)a->stat.requests + 1 &&
+			    user != (u32)a->ctx.nr + 1) {
 				kvl_advise_forget(a, id);
 				break;
 			}

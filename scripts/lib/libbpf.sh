@@ -23,7 +23,7 @@ libbpf_fetch_locked() {
 	rm -rf "$dir"
 	# The programs are linked against the archive: no need of libbpf1 to run them.
 	apt_unpack "$code-backports" "$dir" libbpf-dev || return 1
-	rm -rf "$dir/usr/share"
+	rm -rf "${dir:?}/usr/share"
 	PKG_CONFIG_PATH=$(echo "$dir"/usr/lib/*/pkgconfig) pkg-config --atleast-version=$LIBBPF_WANT libbpf ||
 		{ log "no libbpf >= $LIBBPF_WANT in $code-backports"; return 1; }
 	touch "$dir/complete"
