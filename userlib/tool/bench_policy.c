@@ -347,22 +347,38 @@ static void add(struct bench *b, const char *name, double value,
 		  value, peer_name, peer, target);
 }
 
+/* What was not measured has no decisions. */
+static bool have(const struct cost *c)
+{
+	return c->decision > 0;
+}
+
+static void judged(struct bench *b, const struct cost c[NR_WHO])
+{
+	if (have(&c[NOOP]) && have(&c[BARE]))
+		add(b, "noop-access", c[NOOP].access - c[BARE].access,
+		    "1 instruction", 1, 30);
+	if (!have(&c[LRU]) || !have(&c[LRU_C]))
+		return;
+	add(b, "decision-lru", c[LRU].decision, "lru in C", c[LRU_C].decision,
+	    1.3);
+	add(b, "decision-lru-calls", c[LRU].call, "lru in C", c[LRU_C].call,
+	    HUGE_VAL);
+}
+
 static void rows(struct bench *b, const struct cost c[NR_WHO])
 {
 	const struct cost *none = &c[BARE];
 	unsigned int i;
 
-	add(b, "noop-access", c[NOOP].access - none->access, "1 instruction", 1,
-	    30);
-	add(b, "decision-lru", c[LRU].decision, "lru in C", c[LRU_C].decision,
-	    1.3);
-	add(b, "decision-lru-calls", c[LRU].call, "lru in C", c[LRU_C].call,
-	    HUGE_VAL);
+	judged(b, c);
+	if (!have(none))
+		return;
 	add(b, "access-none", none->access, "to tell", none->tell, HUGE_VAL);
 	add(b, "decision-none", none->decision, "to tell", none->tell,
 	    HUGE_VAL);
 	for (i = NOOP; i < NR_WHO; i++) {
-		if (!c[i].decision)
+		if (!have(&c[i]))
 			continue;
 		add(b, all[i].access, c[i].access, "no callbacks", none->access,
 		    HUGE_VAL);
