@@ -117,7 +117,7 @@ static vm_fault_t map_neighbour(struct vm_area_struct *vma,
 	size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
 	ret = map_ptes(vma, r, s->folio, size, false);
 	if (ret == VM_FAULT_NOPAGE)
-		kvl_heat_touch_slot(r, b, s);
+		kvl_heat_touch_slot(r, index, b, s);
 	return ret;
 }
 
@@ -201,7 +201,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
-	kvl_heat_touch_slot(r, b, s);
+	kvl_heat_touch_slot(r, index, b, s);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
 		if (vma->vm_flags & VM_WRITE)
@@ -235,7 +235,7 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 	} else if (kvl_addr_is_memory(home)) {
 		ret = map_block(vmf, r, index, b, huge);
 	} else if (b->loc & KVLIFT_LOC_ERROR &&
-		   (u32)jiffies - b->touched < HZ) {
+		   kvl_heat_age(b) < KVL_RETRY_READ) {
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);

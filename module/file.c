@@ -106,7 +106,7 @@ again:
 	folio = kvl_region_folio(r, b);
 	folio_get(folio);
 	kvl_block_unlock(b);
-	kvl_heat_touch(r, index, b);
+	kvl_heat_touch(r, index, b, 1);
 	/* Short, and no panic, where the memory has failed. */
 	done = _copy_mc_to_iter(folio_address(folio) + off, n, to);
 	folio_put(folio);
@@ -232,7 +232,7 @@ static ssize_t write_resident(struct kvl_region *r, u64 index,
 	/* Before the reference goes: a move looks at it after the freeze. */
 	folio_mark_dirty(folio);
 	kvl_block_unlock(b);
-	kvl_heat_touch(r, index, b);
+	kvl_heat_touch(r, index, b, 1);
 	done = copy_page_from_iter(&folio->page, off, n, from);
 	folio_put(folio);
 	return done ?: -EFAULT;
@@ -353,8 +353,10 @@ static ssize_t write_fresh(struct kvl_region *r, u64 index,
 		err = -EFAULT;
 	else
 		err = publish(r, index, b, addr, off, done);
-	if (!err)
+	if (!err) {
+		kvl_heat_touch(r, index, b, 1);
 		return done;
+	}
 	kvl_slot_free(pool, addr);
 	iov_iter_revert(from, done);
 	return err == -EAGAIN ? 0 : err;

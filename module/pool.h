@@ -115,6 +115,11 @@ struct kvl_pool {
 	u64 store_last;
 	struct delayed_work store;
 
+	struct mutex ring_mutex;	/* ring.h */
+	struct list_head rings;
+	unsigned long ring_delay;	/* jiffies */
+	struct delayed_work ring_work;
+
 	struct kvl_counters __percpu *counters;
 	struct kobject kobj;
 	struct completion kobj_gone;

@@ -11,6 +11,7 @@
 #include "domain.h"
 #include "place.h"
 #include "policy.h"
+#include "ring.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -44,6 +45,11 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_MEM_RECOVERED] = "mem_recovered",
 	[KVL_C_ZEROED] = "zeroed",
 	[KVL_C_TOUCHES] = "touches",
+	[KVL_C_RING_TOUCHES] = "ring_touches",
+	[KVL_C_RING_IGNORED] = "ring_ignored",
+	[KVL_C_RING_DROPPED] = "ring_dropped",
+	[KVL_C_RING_RESETS] = "ring_resets",
+	[KVL_C_RING_NS] = "ring_ns",
 	[KVL_C_NOSPACE] = "nospace",
 	[KVL_C_RECLAIM_PASSES] = "reclaim_passes",
 	[KVL_C_PREFETCHED] = "prefetched",
@@ -186,6 +192,7 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 	unsigned int i, j;
 	int len = 0;
 
+	kvl_ring_flush(pool);
 	for (i = 0; i < KVL_NR_COUNTERS; i++)
 		len += sysfs_emit_at(buf, len, "%s %llu\n", counter_names[i],
 				     sum(pool,

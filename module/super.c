@@ -16,6 +16,7 @@
 #include "msg.h"
 #include "params.h"
 #include "policy.h"
+#include "ring.h"
 #include "store.h"
 
 static DEFINE_IDA(pool_ids);
@@ -43,6 +44,7 @@ static struct kvl_pool *pool_create(void)
 	INIT_LIST_HEAD(&pool->store_list);
 	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
 	kvl_pressure_prepare(pool);
+	kvl_ring_prepare(pool);
 	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	INIT_LIST_HEAD(&pool->memerr);
 	pool->policy = &kvl_policy_default;
@@ -252,6 +254,7 @@ static void kill_sb(struct super_block *sb)
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);
 			kvl_store_stop(pool);
+			kvl_ring_stop(pool);
 		}
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)
 			cancel_delayed_work_sync(&pool->tiers[i].reclaim);
