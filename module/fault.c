@@ -23,6 +23,7 @@
 #include "inode.h"
 #include "move.h"
 #include "policy.h"
+#include "scan.h"
 #include "trace.h"
 
 /* Pages handed to vm_insert_pages() at a time: the array is on the stack. */
@@ -446,6 +447,12 @@ static struct mempolicy *kvl_get_policy(struct vm_area_struct *vma,
 	return NULL;
 }
 
+/* In a child, or when a VMA is split or moved. */
+static void kvl_vm_open(struct vm_area_struct *vma)
+{
+	kvl_scan_add(kvl_sb_pool(file_inode(vma->vm_file)->i_sb), vma);
+}
+
 /*
  * Stores are not seen one by one: the end of a mapping that could write
  * counts as one, so that a changed file never keeps an old mtime.
@@ -479,6 +486,7 @@ static int kvl_mprotect(struct vm_area_struct *vma, unsigned long start,
 }
 
 static const struct vm_operations_struct kvl_vm_ops = {
+	.open = kvl_vm_open,
 	.close = kvl_vm_close,
 	.mprotect = kvl_mprotect,
 	.fault = kvl_fault,
@@ -488,6 +496,12 @@ static const struct vm_operations_struct kvl_vm_ops = {
 	.map_pages = kvl_map_pages,
 	.get_policy = kvl_get_policy,
 };
+
+bool kvl_vma_is_ours(struct vm_area_struct *vma, struct kvl_pool *pool)
+{
+	return vma->vm_ops == &kvl_vm_ops &&
+	       file_inode(vma->vm_file)->i_sb == pool->sb;
+}
 
 /*
  * A private mapping that is written would need pages the pool does not own
@@ -505,6 +519,8 @@ int kvl_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_set(vma, is_pmd_pool(pool) ? VM_DONTDUMP :
 					      VM_DONTDUMP | VM_MIXEDMAP);
 	vma->vm_ops = &kvl_vm_ops;
+	kvl_scan_born_old(pool, vma);
+	kvl_scan_add(pool, vma);
 	file_accessed(file);
 	return 0;
 }

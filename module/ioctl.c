@@ -12,6 +12,7 @@
 #include "params.h"
 #include "queue.h"
 #include "ring.h"
+#include "scan.h"
 #include "seal.h"
 #include "store.h"
 
@@ -21,6 +22,8 @@
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
+
+static_assert(sizeof(struct kvlift_heat) == 48);
 
 static bool any_set(const u64 *reserved, size_t n)
 {
@@ -43,6 +46,8 @@ static long info(struct kvl_pool *pool, void __user *arg)
 
 	if (pool->block_size == PMD_SIZE)
 		i.features |= KVLIFT_F_PMD;
+	if (kvl_scan_possible())
+		i.features |= KVLIFT_F_SCAN;
 	if (kvl_has_btf())
 		i.features |= KVLIFT_F_BTF;
 	for (t = 0; t < KVLIFT_NR_TIERS; t++)
@@ -267,13 +272,19 @@ static long heat(struct kvl_region *r, void __user *arg)
 	u32 __user *dst;
 	struct kvlift_heat h;
 	u64 left, done = 0;
+	long err;
 
 	if (copy_from_user(&h, arg, sizeof(h)))
 		return -EFAULT;
-	if (h.flags || h.pad || any_set(h.reserved, ARRAY_SIZE(h.reserved)) ||
-	    h.count > KVLIFT_WHERE_MAX)
+	if (h.flags & ~KVLIFT_HEAT_SCAN || h.pad ||
+	    any_set(h.reserved, ARRAY_SIZE(h.reserved)) || h.count > KVLIFT_WHERE_MAX)
 		return -EINVAL;
 	kvl_ring_flush(kvl_region_pool(r));
+	if (h.flags & KVLIFT_HEAT_SCAN) {
+		err = kvl_scan_region(r);
+		if (err)
+			return err;
+	}
 	dst = u64_to_user_ptr(h.ptr);
 	left = h.first < nr ? min(h.count, nr - h.first) : 0;
 	while (left) {

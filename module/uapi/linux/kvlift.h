@@ -103,6 +103,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_HEAT		(1ULL << 21)
 /* Touches can be reported through a ring (KVLIFT_IOC_TOUCH_RING). */
 #define KVLIFT_F_RING		(1ULL << 22)
+/* Accessed bits of mappings are looked at (mount option scan=). */
+#define KVLIFT_F_SCAN		(1ULL << 23)
 
 /**
  * struct kvlift_info - the pool behind a descriptor (KVLIFT_IOC_INFO, 0.1)
@@ -267,7 +269,9 @@ struct kvlift_where {
  * @count:	in: values to copy, at most KVLIFT_WHERE_MAX; out: values copied,
  *		fewer when the file ends earlier
  * @ptr:	address of an array of __u32
- * @flags:	zero
+ * @flags:	KVLIFT_HEAT_SCAN: look first at the accessed bits of the caller's
+ *		own mappings of the file, rather than wait for the pool's scan.
+ *		EOPNOTSUPP without KVLIFT_F_SCAN
  * @pad:	zero
  *
  * A value is what the touches of a block so far are worth now, in 1/256 touches
@@ -275,6 +279,7 @@ struct kvlift_where {
  * in 8 bits, so it is right within some ten percent. Touches that are in a ring
  * are counted first.
  */
+#define KVLIFT_HEAT_SCAN	(1u << 0)
 struct kvlift_heat {
 	__u64 first;
 	__u64 count;
