@@ -43,6 +43,8 @@ static const struct group {
 	  bench_io, true, 1 },
 	{ "clean", "demotion of clean blocks beside demotion by copy",
 	  bench_clean, true, 1 },
+	{ "scan", "touch rings, and accessed bits beside DAMON", bench_scan,
+	  true, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,
