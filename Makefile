@@ -29,6 +29,7 @@ tree:
 	@mkdir -p $(OUT)/module
 	@ln -sfn $(CURDIR)/Kbuild $(OUT)/Kbuild
 	@ln -sfn $(CURDIR)/module/uapi $(OUT)/module/uapi
+	@ln -sfn $(CURDIR)/bpf $(OUT)/bpf
 	@for f in module/*.[ch]; do ln -sf $(CURDIR)/$$f $(OUT)/module/; done
 	@find $(OUT)/module -xtype l -delete
 

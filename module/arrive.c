@@ -22,6 +22,7 @@ bool kvl_move_submit(struct kvl_move *m)
 	unsigned int tier = kvl_addr_tier(m->copy.src);
 
 	m->t_submit = ktime_get_ns();
+	m->copy.t_issue = 0;
 	if (!to_memory(m)) {
 		u64 start = m->t_submit;
 
@@ -39,6 +40,7 @@ bool kvl_move_submit(struct kvl_move *m)
 		if (m->proto == KVL_PROTO_STOP)
 			m->copy.prio = KVL_IO_URGENT;
 		m->t_submit = ktime_get_ns();
+		m->sum_ns += m->t_submit - start;
 		kvl_count_ns(pool, tier, KVL_NS_COPY, m->t_submit - start);
 	}
 	kvl_copy_submit(&m->copy);
@@ -195,8 +197,9 @@ void kvl_move_copy_done(struct kvl_copy *copy)
 
 	if (from_memory(m) && to_memory(m))
 		return; /* whoever submitted it goes on */
-	trace_kvlift_io(copy->pool->id, copy->src, copy->dst,
-			copy->pool->block_size, copy->t_done - m->t_submit,
+	trace_kvlift_io(copy->pool->id, m->r->id, m->index, copy->src,
+			copy->dst, copy->pool->block_size,
+			copy->t_done - m->t_submit, kvl_move_queued(m),
 			copy->error);
 	if (atomic_cmpxchg(&m->by, BY_TASK, ARRIVED) == BY_TASK) {
 		complete(&m->arrived);

@@ -19,6 +19,7 @@
 #include <linux/ktime.h>
 
 #include "bdev.h"
+#include "trace.h"
 
 static struct kvl_bdev *copy_device(struct kvl_copy *copy)
 {
@@ -272,6 +273,13 @@ void kvl_bdev_expedite(struct kvl_member *m, u64 addr)
 		queue_work(d->pool->io_wq, &d->more);
 }
 
+static void issued(struct kvl_copy *copy)
+{
+	if ((trace_kvlift_move_enabled() || trace_kvlift_io_enabled()) &&
+	    !copy->t_issue)
+		copy->t_issue = ktime_get_ns();
+}
+
 static void submit_more(struct work_struct *work)
 {
 	struct kvl_bdev *d = container_of(work, struct kvl_bdev, more);
@@ -279,8 +287,10 @@ static void submit_more(struct work_struct *work)
 	struct blk_plug plug;
 
 	blk_start_plug(&plug);
-	while ((copy = dequeue(d)))
+	while ((copy = dequeue(d))) {
+		issued(copy);
 		start(d, copy);
+	}
 	blk_finish_plug(&plug);
 }
 

@@ -64,12 +64,26 @@ static void publish(struct kvl_move *m)
 static void trace_move(struct kvl_move *m, int err, u64 now)
 {
 	u64 sub = m->t_submit ?: now;
+	u64 wait = sub - m->t_start;
+	u64 queue = 0, io = 0, copy = m->sum_ns, commit = 0;
 
+	if (m->t_submit) {
+		commit = now - m->copy.t_done;
+		if (from_memory(m) && to_memory(m)) {
+			copy = m->copy.t_done - sub;
+		} else {
+			queue = kvl_move_queued(m);
+			io = m->copy.t_done - sub - queue;
+		}
+		/* The sum is made before the write, or after the read. */
+		if (from_memory(m))
+			wait -= m->sum_ns;
+		else
+			commit -= m->sum_ns;
+	}
 	trace_kvlift_move(m->copy.pool->id, m->r->id, m->index, m->copy.src,
-			  m->copy.dst, m->why, m->proto, err,
-			  sub - m->t_start,
-			  m->t_submit ? m->copy.t_done - sub : 0,
-			  m->t_submit ? now - m->copy.t_done : 0);
+			  m->copy.dst, KVL_HOW(m->why, m->proto), err, wait,
+			  queue, io, copy, commit);
 }
 
 void kvl_move_leaving(struct kvl_move *m, int delta)
@@ -226,6 +240,19 @@ void kvl_move_commit(struct kvl_move *m, struct list_head *ended)
 	kvl_block_unlock(m->b);
 }
 
+static bool sum_is_right(struct kvl_move *m, struct folio *folio)
+{
+	u64 start = trace_kvlift_move_enabled() ? ktime_get_ns() : 0;
+	struct kvl_pool *pool = m->copy.pool;
+	bool right;
+
+	right = kvl_pool_crc(pool, folio_address(folio), pool->block_size) ==
+		m->b->csum;
+	if (start)
+		m->sum_ns = ktime_get_ns() - start;
+	return right;
+}
+
 int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
 {
 	struct kvl_pool *pool = m->copy.pool;
@@ -240,9 +267,7 @@ int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
 	if (!m->copy.error) {
 		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
 		/* Lost writes are to be seen as such, not as a wrong sum. */
-		if (kvl_pool_crc(pool, folio_address(folio),
-				 pool->block_size) != m->b->csum &&
-		    !kvl_param_unsafe_skip_dirty)
+		if (!sum_is_right(m, folio) && !kvl_param_unsafe_skip_dirty)
 			m->copy.error = -EILSEQ;
 	}
 	if (m->copy.error) {

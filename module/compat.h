@@ -6,6 +6,7 @@
 #ifndef KVL_COMPAT_H
 #define KVL_COMPAT_H
 
+#include <linux/btf.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -77,6 +78,13 @@ static inline void kvl_d_instantiate(struct dentry *dentry,
 	d_instantiate(dentry, inode);
 	dget(dentry);
 }
+#endif
+
+/* Pointers that kfuncs get are to be trusted; 7.x knows nothing else. */
+#ifdef KF_TRUSTED_ARGS
+#define KVL_KF_TRUSTED		KF_TRUSTED_ARGS
+#else
+#define KVL_KF_TRUSTED		0
 #endif
 
 #endif /* KVL_COMPAT_H */

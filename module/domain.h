@@ -107,6 +107,7 @@ struct kvl_domain {
 	u32 weight;
 	u32 lease_percent;
 	u32 pin_percent;
+	u16 advisor;		/* of its own policy, 0: that of the one around it */
 };
 
 /* -ENOMEM, -EUSERS. @parent is NULL for the root. */

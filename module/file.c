@@ -22,9 +22,17 @@
 #include "inode.h"
 #include "move.h"
 #include "policy.h"
+#include "trace.h"
 
 /* Inline content is copied in pieces of this size, on the way to users. */
 #define BOUNCE	1024
+
+static void touched(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index, KVL_TOUCH_RW,
+			   1);
+	kvl_heat_touch(r, index, b, 1);
+}
 
 static ssize_t read_inline(struct kvl_region *r, struct kvl_block *b, u32 off,
 			   size_t n, struct iov_iter *to)
@@ -106,7 +114,7 @@ again:
 	folio = kvl_region_folio(r, b);
 	folio_get(folio);
 	kvl_block_unlock(b);
-	kvl_heat_touch(r, index, b, 1);
+	touched(r, index, b);
 	/* Short, and no panic, where the memory has failed. */
 	done = _copy_mc_to_iter(folio_address(folio) + off, n, to);
 	folio_put(folio);
@@ -232,7 +240,7 @@ static ssize_t write_resident(struct kvl_region *r, u64 index,
 	/* Before the reference goes: a move looks at it after the freeze. */
 	folio_mark_dirty(folio);
 	kvl_block_unlock(b);
-	kvl_heat_touch(r, index, b, 1);
+	touched(r, index, b);
 	done = copy_page_from_iter(&folio->page, off, n, from);
 	folio_put(folio);
 	return done ?: -EFAULT;
@@ -354,7 +362,7 @@ static ssize_t write_fresh(struct kvl_region *r, u64 index,
 	else
 		err = publish(r, index, b, addr, off, done);
 	if (!err) {
-		kvl_heat_touch(r, index, b, 1);
+		touched(r, index, b);
 		return done;
 	}
 	kvl_slot_free(pool, addr);

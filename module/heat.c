@@ -1,23 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "domain.h"
 #include "heat.h"
+#include "trace.h"
+
+/*
+ * Policies are told of the first touch in each span of so many units of time,
+ * which is about a second; the other span is that of touch_run().
+ */
+#define TELL_UNITS	32u
+#define LRU_UNITS	8u
+
+/* Whether another span has begun since the last touch. */
+static __always_inline bool spans(u32 word, u32 now, u32 units)
+{
+	return ((word >> KVL_HEAT_SHIFT) ^ now) & KVL_HEAT_TIME & ~(units - 1);
+}
 
 /*
  * Every touch that counts passes here or, one of many, note_one(), whatever its
- * source: who wants to know of accesses hooks in here. @weight is a logarithm.
+ * source: who wants to know of accesses hooks in here. @log is the logarithm of
+ * @weight.
  * Called with or without the block's lock, with lru_lock too: it must not
  * sleep, and take no lock that is outside of that one.
  */
 static __always_inline void note(struct kvl_region *r, u64 index,
-				 struct kvl_block *b, u32 now, s32 weight)
+				 struct kvl_block *b, u32 now, u32 weight,
+				 s32 log)
 {
-	WRITE_ONCE(b->heat, kvl_heatval_add(READ_ONCE(b->heat), now, weight,
-					    index));
+	u32 word = READ_ONCE(b->heat);
+
+	WRITE_ONCE(b->heat, kvl_heatval_add(word, now, log, index));
+	if (spans(word, now, TELL_UNITS))
+		kvl_advise_touch(r, index, kvl_block_home(b), weight);
 }
 
-/* The same for one of many touches; @word is that of the block. */
-static __always_inline void note_one(struct kvl_region *r, u64 index,
-				     struct kvl_block *b, u32 word, u32 now,
+/*
+ * The same for one of many touches; @word is that of the block. Policies are
+ * told by the caller.
+ */
+static __always_inline void note_one(struct kvl_block *b, u32 word, u32 now,
 				     u32 round)
 {
 	WRITE_ONCE(b->heat, kvl_heatval_add_one(word, now, round));
@@ -43,7 +64,7 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	s = kvl_mem_slot(pool, home);
 	lru = &r->domain->tier[t->id].lru;
 	spin_lock(&t->lru_lock);
-	if (s->region == r && s->index == index) {
+	if (s->region == r && s->index == index && !(hot && s->out)) {
 		if (hot)
 			list_move(&s->lru, lru);
 		else
@@ -64,7 +85,7 @@ void kvl_heat_touch(struct kvl_region *r, u64 index, struct kvl_block *b,
 	/* There it is the clock of the next attempt to read. */
 	if (READ_ONCE(b->loc) & KVLIFT_LOC_ERROR)
 		return;
-	note(r, index, b, now, kvl_heatval_log(weight));
+	note(r, index, b, now, max(weight, 1u), kvl_heatval_log(weight));
 	if (first)
 		reorder(r, index, b, true);
 }
@@ -75,10 +96,11 @@ void kvl_heat_count_slot(struct kvl_region *r, u64 index, struct kvl_block *b,
 	unsigned int id = kvl_addr_tier(s->addr);
 	struct kvl_tier *t = &kvl_region_pool(r)->tiers[id];
 
-	note(r, index, b, kvl_heat_now(), KVL_HEAT_ONE);
+	note(r, index, b, kvl_heat_now(), 1, KVL_HEAT_ONE);
 	/* With the block's lock the slot stays the block's. */
 	spin_lock(&t->lru_lock);
-	list_move(&s->lru, &r->domain->tier[id].lru);
+	if (!s->out)
+		list_move(&s->lru, &r->domain->tier[id].lru);
 	spin_unlock(&t->lru_lock);
 }
 
@@ -89,6 +111,7 @@ void kvl_heat_cold(struct kvl_region *r, u64 index, struct kvl_block *b)
 	    kvl_heat_recent(b, kvl_heat_now()))
 		kvl_heat_moved(index, b);
 	reorder(r, index, b, false);
+	kvl_advise_cold(r, index);
 }
 
 /*
@@ -121,8 +144,6 @@ static __always_inline void to_front(struct list_head *e,
  * Floor: nothing is called and nothing allocated; by block one entry, one
  * record, one word of heat, and now and then one slot.
  */
-#define LRU_UNITS	8
-
 static __always_inline u32 touch_run(struct kvl_region *r, const u64 *entries,
 				     u32 n)
 {
@@ -161,12 +182,14 @@ static __always_inline u32 touch_run(struct kvl_region *r, const u64 *entries,
 		if (kvl_heatval_recent(word, now))
 			continue;
 		round += KVL_HEAT_ROUND;
-		note_one(r, index, b, word, now, round);
-		if (((word >> KVL_HEAT_SHIFT) ^ now) / LRU_UNITS %
-		    (KVL_HEAT_TIME / LRU_UNITS + 1) == 0)
+		note_one(b, word, now, round);
+		if (!spans(word, now, LRU_UNITS))
 			continue;
+		/* Part of the same, and as seldom. */
+		if (spans(word, now, TELL_UNITS))
+			kvl_advise_touch(r, index, loc & KVL_ADDR_MASK, 1);
 		s = kvl_member_slot(t->members[member], kvlift_loc_slot(loc));
-		if (likely(s->region == r))
+		if (likely(s->region == r && !s->out))
 			to_front(&s->lru, lru);
 	}
 	return e - entries;
@@ -175,23 +198,29 @@ static __always_inline u32 touch_run(struct kvl_region *r, const u64 *entries,
 static bool touch_entry(struct kvl_region *r, u64 e)
 {
 	u64 index = e & KVLIFT_RING_INDEX;
+	u32 weight = e >> KVLIFT_RING_WEIGHT_SHIFT;
 	struct kvl_block *b = kvl_region_find(r, index);
 
 	if (!b || !(READ_ONCE(b->loc) & KVLIFT_LOC_PRESENT))
 		return false;
-	kvl_heat_touch(r, index, b, e >> KVLIFT_RING_WEIGHT_SHIFT);
+	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index,
+			   KVL_TOUCH_HINT, max(weight, 1u));
+	kvl_heat_touch(r, index, b, weight);
 	return true;
 }
 
 u32 kvl_heat_touch_entries(struct kvl_region *r, const u64 *entries, u32 n)
 {
 	struct kvl_tier *t = &kvl_region_pool(r)->tiers[KVLIFT_TIER_DRAM];
-	u32 done = 0, i = 0, run;
+	u32 done = 0, i = 0, run = 0;
 
 	while (i < n) {
-		spin_lock(&t->lru_lock);
-		run = touch_run(r, entries + i, n - i);
-		spin_unlock(&t->lru_lock);
+		/* Who traces touches sees each of them. */
+		if (!trace_kvlift_touch_enabled()) {
+			spin_lock(&t->lru_lock);
+			run = touch_run(r, entries + i, n - i);
+			spin_unlock(&t->lru_lock);
+		}
 		i += run;
 		done += run;
 		if (i < n)

@@ -87,6 +87,7 @@ void kvl_inode_evict(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	if (S_ISREG(inode->i_mode)) {
+		xa_erase(&kvl_region_pool(r)->regions, r->id);
 		kvl_store_forget(r);
 		kvl_region_free_blocks(r);
 		atomic_dec(&kvl_objects.regions);
@@ -118,6 +119,8 @@ struct inode *kvl_inode_new(struct mnt_idmap *idmap, struct super_block *sb,
 	case S_IFREG:
 		inode->i_op = &file_iops;
 		inode->i_fop = &kvl_file_fops;
+		/* Without memory for it policies cannot fetch its blocks. */
+		xa_store(&pool->regions, r->id, r, GFP_KERNEL_ACCOUNT);
 		atomic_inc(&kvl_objects.regions);
 		break;
 	case S_IFDIR:

@@ -15,10 +15,11 @@
 #include "scan.h"
 #include "seal.h"
 #include "store.h"
+#include "trace.h"
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
-			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN | KVLIFT_F_HEAT | \
-			 KVLIFT_F_RING)
+			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN | \
+			 KVLIFT_F_HEAT | KVLIFT_F_RING)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -164,6 +165,9 @@ static long touch(struct kvl_region *r, void __user *arg)
 			b = kvl_region_find(r, batch[i].index);
 			if (!b || !(READ_ONCE(b->loc) & KVLIFT_LOC_PRESENT))
 				continue;
+			trace_kvlift_touch(pool->id, r->id, batch[i].index,
+					   KVL_TOUCH_HINT,
+					   batch[i].weight ?: 1);
 			kvl_heat_touch(r, batch[i].index, b,
 				       batch[i].weight);
 			t.done++;
@@ -321,6 +325,8 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return kvl_queue_open(file);
 	case KVLIFT_IOC_DRAIN:
 		return drain(pool, p);
+	case KVLIFT_IOC_HINT:
+		return kvl_advise_ioctl_hint(file, p);
 	case KVLIFT_IOC_DOMAIN_SET:
 		return kvl_domain_ioctl_set(file, p);
 	case KVLIFT_IOC_DOMAIN_GET:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/module.h>
 
+#include "advise.h"
 #include "inode.h"
 #include "memerr.h"
 #include "move.h"
@@ -22,6 +23,10 @@ bool kvl_param_lose_reports;
 module_param_named(lose_reports, kvl_param_lose_reports, bool, 0644);
 MODULE_PARM_DESC(lose_reports,
 		 "lose the reports of memory errors, as if there were too many (for tests)");
+bool kvl_param_builtin_lru;
+module_param_named(builtin_lru, kvl_param_builtin_lru, bool, 0444);
+MODULE_PARM_DESC(builtin_lru,
+		 "the built-in policy is plain LRU (for comparisons)");
 MODULE_PARM_DESC(unsafe_skip_dirty,
 		 "LOSES DATA: take every block with a shadow as clean (negative control of the tests)");
 
@@ -53,6 +58,9 @@ static int __init kvlift_init(void)
 	if (err)
 		goto exit_inode;
 	kvl_memerr_init();
+	err = kvl_policy_bpf_init();
+	if (err)
+		goto exit_memerr;
 	err = kvl_super_register();
 	if (err)
 		goto exit_memerr;

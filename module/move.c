@@ -96,6 +96,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->index = index;
 	m->why = why;
 	m->t_submit = 0;
+	m->sum_ns = 0;
 	m->proto = KVL_PROTO_READ;
 	m->req = NULL;
 	m->store = false;

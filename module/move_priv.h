@@ -39,6 +39,8 @@ enum { BY_TASK, BY_BATCH, ARRIVED, BY_WORKER };
  *		which may lose it while its lock is free
  * @t_start:	when its batch was started, ns
  * @t_submit:	when its copy was, 0 for none
+ * @sum_ns:	how long its checksums took; of a read only while moves are
+ *		traced
  */
 struct kvl_move {
 	struct kvl_copy copy;
@@ -59,6 +61,7 @@ struct kvl_move {
 	bool borrowed;
 	u64 t_start;
 	u64 t_submit;
+	u64 sum_ns;
 };
 
 static inline bool from_memory(const struct kvl_move *m)
@@ -76,6 +79,12 @@ static inline bool leaves(const struct kvl_move *m)
 {
 	return !m->store &&
 	       kvl_addr_tier(m->copy.src) < kvl_addr_tier(m->copy.dst);
+}
+
+/* How long its copy has waited for the device's credit, ns. */
+static inline u64 kvl_move_queued(const struct kvl_move *m)
+{
+	return m->copy.t_issue ? m->copy.t_issue - m->t_submit : 0;
 }
 
 static inline struct kvl_slot *src_slot(const struct kvl_move *m)

@@ -19,6 +19,9 @@ extern unsigned int kvl_param_fail_copy;
 /* Reports of memory errors are lost: for tests. */
 extern bool kvl_param_lose_reports;
 
+/* Without a BPF policy plain LRU decides: for comparisons. */
+extern bool kvl_param_builtin_lru;
+
 /* main.c */
 bool kvl_has_btf(void);
 

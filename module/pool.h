@@ -13,7 +13,9 @@
 #include <linux/mutex.h>
 #include <linux/uuid.h>
 #include <linux/wait.h>
+#include <linux/xarray.h>
 
+#include "advise.h"
 #include "options.h"
 #include "pressure.h"
 #include "stats.h"
@@ -89,6 +91,8 @@ struct kvl_pool {
 	wait_queue_head_t move_wait;
 	bool stopping;
 
+	struct xarray regions;		/* files by id */
+	struct kvl_advice advice;
 	struct kvl_pressure pressure;
 	struct list_head memerr;
 	struct delayed_work drain;

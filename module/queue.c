@@ -23,6 +23,7 @@
 #include "inode.h"
 #include "move.h"
 #include "queue.h"
+#include "trace.h"
 
 /* Requests of a queue whose completion has not been read. */
 #define MAX_REQUESTS	4096
@@ -141,6 +142,9 @@ static void post(struct kvl_request *p)
 	spin_lock(&q->lock);
 	p->ended = ktime_get_ns();
 	p->state = KVL_REQ_ENDED;
+	trace_kvlift_request(q->pool->id, p->r->id, p->start,
+			     p->last - p->start + 1, p->cookie, p->error,
+			     p->ended - p->submitted);
 	/* Not before: end_work() posts a request that still waits. */
 	if (p->leased)
 		mod_delayed_work(q->pool->wq, &p->end,

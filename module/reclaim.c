@@ -150,6 +150,7 @@ static unsigned int pass(struct kvl_tier *t, s64 want)
 	struct kvl_victim v[KVL_VICTIM_BATCH];
 	unsigned int nr;
 
+	kvl_advise_reclaim(t, want);
 	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
 	if (want > 0)
 		nr += kvl_policy_victims(t, v + nr,

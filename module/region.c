@@ -110,6 +110,8 @@ void kvl_change_extent(struct kvl_region *r, u64 index, struct kvl_block *b,
 	       KVLIFT_LOC_GEN_SHIFT;
 	account(r, b->loc, -1);
 	account(r, loc, 1);
+	if ((b->loc ^ loc) & KVL_ADDR_MASK)
+		kvl_advise_place(r, index, b->loc, loc);
 	WRITE_ONCE(b->loc, loc);
 	kvl_table_update(r, index, b);
 }
@@ -171,6 +173,7 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		spin_lock(&t->lru_lock);
 		s->region = r;
 		s->index = index;
+		s->out = false;
 		list_add(&s->lru, &r->domain->tier[t->id].lru);
 		if (b->shadow)
 			list_add(&s->shadow, &t->shadowed);

@@ -123,6 +123,9 @@ static inline u64 kvl_region_nr_blocks(struct kvl_region *r)
  */
 #define KVL_AROUND		(256u << 10)
 
+/* hint.c: its inode is held; NULL: there is none. */
+struct kvl_region *kvl_region_by_id(struct kvl_pool *pool, u64 id);
+
 /* region.c */
 void kvl_region_init(struct kvl_region *r);
 void kvl_region_free_blocks(struct kvl_region *r);

@@ -27,7 +27,7 @@ static_assert(offsetof(struct kvlift_ring_head, head) == 128);
 #define BATCH		32u
 
 /**
- * struct kvl_ring
+ * struct touch_ring
  * @node:	in pool->rings
  * @file:	of the region
  * @head:	entries read so far
@@ -35,7 +35,7 @@ static_assert(offsetof(struct kvlift_ring_head, head) == 128);
  * @dropped:	what the producer had dropped at the last look
  * @shared:	the mapping: a page of header, then the entries
  */
-struct kvl_ring {
+struct touch_ring {
 	struct list_head node;
 	struct file *file;
 	u32 head;
@@ -44,13 +44,13 @@ struct kvl_ring {
 	void *shared;
 };
 
-static size_t ring_bytes(const struct kvl_ring *ring)
+static size_t ring_bytes(const struct touch_ring *ring)
 {
 	return HEADER + PAGE_ALIGN((ring->mask + 1) * sizeof(u64));
 }
 
 /* Reads what is there now. Needs ring_mutex. Returns how many entries. */
-static u32 drain(struct kvl_pool *pool, struct kvl_ring *ring)
+static u32 drain(struct kvl_pool *pool, struct touch_ring *ring)
 {
 	struct kvl_region *r = kvl_region(file_inode(ring->file));
 	struct kvlift_ring_head *shared = ring->shared;
@@ -86,7 +86,7 @@ static u32 drain(struct kvl_pool *pool, struct kvl_ring *ring)
 
 void kvl_ring_flush(struct kvl_pool *pool)
 {
-	struct kvl_ring *ring;
+	struct touch_ring *ring;
 
 	if (list_empty_careful(&pool->rings))
 		return;
@@ -101,7 +101,7 @@ static void ring_work(struct work_struct *work)
 	struct kvl_pool *pool = container_of(to_delayed_work(work),
 					     struct kvl_pool, ring_work);
 	u64 start = ktime_get_ns();
-	struct kvl_ring *ring;
+	struct touch_ring *ring;
 	u32 part, most = 0;
 
 	mutex_lock(&pool->ring_mutex);
@@ -123,14 +123,14 @@ static void ring_work(struct work_struct *work)
 	mutex_unlock(&pool->ring_mutex);
 }
 
-static void ring_free(struct kvl_ring *ring)
+static void ring_free(struct touch_ring *ring)
 {
 	vfree(ring->shared);
 	fput(ring->file);
 	kfree(ring);
 }
 
-static void ring_add(struct kvl_pool *pool, struct kvl_ring *ring)
+static void ring_add(struct kvl_pool *pool, struct touch_ring *ring)
 {
 	mutex_lock(&pool->ring_mutex);
 	list_add_tail(&ring->node, &pool->rings);
@@ -139,7 +139,7 @@ static void ring_add(struct kvl_pool *pool, struct kvl_ring *ring)
 	mutex_unlock(&pool->ring_mutex);
 }
 
-static void ring_del(struct kvl_pool *pool, struct kvl_ring *ring)
+static void ring_del(struct kvl_pool *pool, struct touch_ring *ring)
 {
 	mutex_lock(&pool->ring_mutex);
 	drain(pool, ring);
@@ -149,7 +149,7 @@ static void ring_del(struct kvl_pool *pool, struct kvl_ring *ring)
 
 static int ring_release(struct inode *inode, struct file *file)
 {
-	struct kvl_ring *ring = file->private_data;
+	struct touch_ring *ring = file->private_data;
 
 	ring_del(kvl_sb_pool(file_inode(ring->file)->i_sb), ring);
 	ring_free(ring);
@@ -159,7 +159,7 @@ static int ring_release(struct inode *inode, struct file *file)
 /* All pages at once: the producer takes no faults. */
 static int ring_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct kvl_ring *ring = file->private_data;
+	struct touch_ring *ring = file->private_data;
 	unsigned long i, nr = vma_pages(vma);
 	int err = 0;
 
@@ -183,10 +183,10 @@ static const struct file_operations ring_fops = {
 	.llseek = noop_llseek,
 };
 
-static struct kvl_ring *ring_new(struct file *file, u32 entries)
+static struct touch_ring *ring_new(struct file *file, u32 entries)
 {
 	struct kvlift_ring_head *shared;
-	struct kvl_ring *ring;
+	struct touch_ring *ring;
 
 	ring = kzalloc(sizeof(*ring), GFP_KERNEL_ACCOUNT);
 	if (!ring)
@@ -209,7 +209,7 @@ long kvl_ring_open(struct file *file, void __user *arg)
 {
 	struct kvl_pool *pool = kvl_sb_pool(file_inode(file)->i_sb);
 	struct kvlift_touch_ring t;
-	struct kvl_ring *ring;
+	struct touch_ring *ring;
 	long fd = -EFAULT;
 
 	if (copy_from_user(&t, arg, sizeof(t)))

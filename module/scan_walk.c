@@ -18,6 +18,7 @@
 #include "inode.h"
 #include "scan.h"
 #include "scan_walk.h"
+#include "trace.h"
 
 #ifdef CONFIG_X86_64
 
@@ -37,6 +38,7 @@ static void touched(struct kvl_walk *w, struct kvl_region *r, u64 index)
 	/* The bit may be of that same touch. */
 	if (kvl_heat_age(b) < w->since)
 		return;
+	trace_kvlift_touch(w->pool->id, r->id, index, KVL_TOUCH_ACCESSED, 1);
 	kvl_heat_touch(r, index, b, 1);
 }
 

@@ -130,7 +130,7 @@ static ssize_t inline_used_show(struct kobject *kobj,
 static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
 {
-	return sysfs_emit(buf, "%s\n", to_pool(kobj)->policy->name);
+	return kvl_advise_show(to_pool(kobj), buf);
 }
 
 static ssize_t uuid_show(struct kobject *kobj, struct kobj_attribute *attr,

@@ -49,6 +49,8 @@ static struct kvl_pool *pool_create(void)
 	kvl_scan_prepare(pool);
 	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	INIT_LIST_HEAD(&pool->memerr);
+	xa_init(&pool->regions);
+	kvl_advise_init_pool(pool);
 	pool->policy = &kvl_policy_default;
 	generate_random_uuid(pool->uuid.b);
 	atomic_inc(&kvl_objects.pools);
@@ -106,6 +108,7 @@ static void pool_destroy(struct kvl_pool *pool)
 	/* Filling may have started one again. */
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
 		cancel_delayed_work_sync(&pool->tiers[i].reclaim);
+	kvl_advise_destroy(pool);
 	for (i = KVLIFT_NR_TIERS - 1; i >= 0; i--)
 		kvl_tier_destroy(&pool->tiers[i]);
 	if (pool->io_wq)
@@ -123,6 +126,7 @@ static void pool_destroy(struct kvl_pool *pool)
 		crypto_free_shash(pool->crc);
 	if (pool->id != UINT_MAX)
 		ida_free(&pool_ids, pool->id);
+	xa_destroy(&pool->regions);
 	kfree(pool);
 	atomic_dec(&kvl_objects.pools);
 }
@@ -178,6 +182,9 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err)
 		return err;
 	kvl_pool_resized(pool);
+	err = kvl_advise_start(pool);
+	if (err)
+		return err;
 	err = kvl_pressure_start(pool);
 	if (err)
 		return err;
@@ -205,6 +212,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		return err;
 	/* Last, so that a mount that fails writes to no device. */
 	err = kvl_bdev_claim(pool, fc);
+	if (!err)
+		kvl_policy_bpf_mount(pool);
 	if (!err)
 		pr_info("pool %u: mounted, blocks of %u KiB%s\n", pool->id,
 			pool->block_size >> 10,
@@ -252,8 +261,10 @@ static void kill_sb(struct super_block *sb)
 	if (pool) {
 		WRITE_ONCE(pool->stopping, true);
 		wake_up_all(&pool->slot_wait);
+		kvl_policy_bpf_unmount(pool);
 		kvl_pressure_stop(pool);
 		kvl_memerr_stop(pool);
+		kvl_advise_stop(pool);
 		cancel_delayed_work_sync(&pool->drain);
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);

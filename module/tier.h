@@ -54,6 +54,8 @@ enum kvl_io {
  * @csum:	CRC32C of the content, for a copy to a KVL_CAP_CSUM tier
  * @error:	result, valid in @done
  * @t_done:	ktime in ns at which the data had arrived
+ * @t_issue:	while it is traced, when a copy that had to wait for the device's
+ *		credit got it; else 0
  * @done:	called exactly once, from any context, maybe before submit returns
  * @alone:	these and those below belong to the back end: not to be merged,
  *		and not to be tried again
@@ -69,6 +71,7 @@ struct kvl_copy {
 	u32 csum;
 	int error;
 	u64 t_done;
+	u64 t_issue;
 	void (*done)(struct kvl_copy *copy);
 	struct list_head wait;
 	struct bio_vec bvec;
@@ -247,6 +250,7 @@ struct kvl_tier {
  * @leases:	who was promised that the block stays; under its lock
  * @free:	in the member's list of free slots; under its lock
  * @bad:	its memory has failed: never used again once it is given up
+ * @out:	the policy wants it out: touches do not move it in the list @lru
  */
 struct kvl_slot {
 	struct folio *folio;
@@ -261,6 +265,7 @@ struct kvl_slot {
 	u16 leases;
 	bool free;
 	bool bad;
+	bool out;
 };
 
 #define KVL_SEG_SHIFT	10

@@ -25,6 +25,20 @@
 	__print_symbolic(p, { 0, "read" }, { 1, "open" }, { 2, "sample" }, \
 			 { 3, "protect" }, { 4, "stop" }, { 5, "drop" })
 
+/* Who says that a block was used: whoever reads it as a number, keep the order. */
+#define KVL_TOUCH_FAULT		0
+#define KVL_TOUCH_AROUND	1
+#define KVL_TOUCH_RW		2
+#define KVL_TOUCH_HINT		3
+#define KVL_TOUCH_ACCESSED	4
+
+#define kvl_show_touch(s)						\
+	__print_symbolic(s, { 0, "fault" }, { 1, "around" },		\
+			 { 2, "rw" }, { 3, "hint" }, { 4, "accessed" })
+
+/* Programs get no more than twelve arguments, so two of a move's share one. */
+#define KVL_HOW(why, proto)	((why) | (proto) << 8)
+
 #define kvl_show_shrink(w)						\
 	__print_symbolic(w, { 0, "shrinker" }, { 1, "oom" }, { 2, "grow" })
 
@@ -62,22 +76,28 @@ TRACE_EVENT(kvlift_fault,
 );
 
 /*
- * A move has ended. @err 0: committed; else it was undone. @wait_ns: until
- * the copy was submitted (unmap, checksum); @io_ns: until the data had
- * arrived; @commit_ns: until the new place was published.
+ * A move has ended. @how: KVL_HOW(). @err 0: committed; else it was undone.
+ * The times follow each other and add up to that of the move. @wait_ns: until
+ * the copy was submitted (unmap, freeze); @queue_ns: until the device had
+ * credit for it; @io_ns: until the device had done it; @copy_ns: copy between
+ * memories, or checksum; @commit_ns: from the data's arrival until the new
+ * place was published, without a checksum.
  */
 TRACE_EVENT(kvlift_move,
-	TP_PROTO(u32 pool, u64 region, u64 index, u64 from, u64 to, u32 why,
-		 u32 proto, int err, u64 wait_ns, u64 io_ns, u64 commit_ns),
-	TP_ARGS(pool, region, index, from, to, why, proto, err, wait_ns, io_ns,
-		commit_ns),
+	TP_PROTO(u32 pool, u64 region, u64 index, u64 from, u64 to, u32 how,
+		 int err, u64 wait_ns, u64 queue_ns, u64 io_ns, u64 copy_ns,
+		 u64 commit_ns),
+	TP_ARGS(pool, region, index, from, to, how, err, wait_ns, queue_ns,
+		io_ns, copy_ns, commit_ns),
 	TP_STRUCT__entry(
 		__field(u64, region)
 		__field(u64, index)
 		__field(u64, from)
 		__field(u64, to)
 		__field(u64, wait_ns)
+		__field(u64, queue_ns)
 		__field(u64, io_ns)
+		__field(u64, copy_ns)
 		__field(u64, commit_ns)
 		__field(u32, pool)
 		__field(u32, why)
@@ -90,14 +110,16 @@ TRACE_EVENT(kvlift_move,
 		__entry->from = from;
 		__entry->to = to;
 		__entry->wait_ns = wait_ns;
+		__entry->queue_ns = queue_ns;
 		__entry->io_ns = io_ns;
+		__entry->copy_ns = copy_ns;
 		__entry->commit_ns = commit_ns;
 		__entry->pool = pool;
-		__entry->why = why;
-		__entry->proto = proto;
+		__entry->why = how & 0xff;
+		__entry->proto = how >> 8;
 		__entry->err = err;
 	),
-	TP_printk("pool=%u region=%llu index=%llu from=%s:%llu:%u to=%s:%llu:%u why=%s proto=%s err=%d wait_ns=%llu io_ns=%llu commit_ns=%llu",
+	TP_printk("pool=%u region=%llu index=%llu from=%s:%llu:%u to=%s:%llu:%u why=%s proto=%s err=%d wait_ns=%llu queue_ns=%llu io_ns=%llu copy_ns=%llu commit_ns=%llu",
 		  __entry->pool, __entry->region, __entry->index,
 		  kvl_show_tier(kvlift_loc_tier(__entry->from)),
 		  (u64)kvlift_loc_member(__entry->from),
@@ -107,7 +129,64 @@ TRACE_EVENT(kvlift_move,
 		  kvlift_loc_slot(__entry->to),
 		  kvl_show_why(__entry->why),
 		  kvl_show_proto(__entry->proto), __entry->err, __entry->wait_ns,
-		  __entry->io_ns, __entry->commit_ns)
+		  __entry->queue_ns, __entry->io_ns, __entry->copy_ns,
+		  __entry->commit_ns)
+);
+
+/*
+ * A block was used. @source: KVL_TOUCH_*; @weight: that of a hint, else 1.
+ */
+TRACE_EVENT(kvlift_touch,
+	TP_PROTO(u32 pool, u64 region, u64 index, u32 source, u32 weight),
+	TP_ARGS(pool, region, index, source, weight),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
+		__field(u32, pool)
+		__field(u32, source)
+		__field(u32, weight)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
+		__entry->pool = pool;
+		__entry->source = source;
+		__entry->weight = weight;
+	),
+	TP_printk("pool=%u region=%llu index=%llu source=%s weight=%u",
+		  __entry->pool, __entry->region, __entry->index,
+		  kvl_show_touch(__entry->source), __entry->weight)
+);
+
+/*
+ * A request of a queue has ended with @res as in its event. If a move was the
+ * last it waited for, that move's event came just before, from the same task.
+ */
+TRACE_EVENT(kvlift_request,
+	TP_PROTO(u32 pool, u64 region, u64 first, u64 count, u64 cookie,
+		 int res, u64 ns),
+	TP_ARGS(pool, region, first, count, cookie, res, ns),
+	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, first)
+		__field(u64, count)
+		__field(u64, cookie)
+		__field(u64, ns)
+		__field(u32, pool)
+		__field(int, res)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->first = first;
+		__entry->count = count;
+		__entry->cookie = cookie;
+		__entry->ns = ns;
+		__entry->pool = pool;
+		__entry->res = res;
+	),
+	TP_printk("pool=%u region=%llu first=%llu count=%llu cookie=0x%llx res=%d ns=%llu",
+		  __entry->pool, __entry->region, __entry->first,
+		  __entry->count, __entry->cookie, __entry->res, __entry->ns)
 );
 
 /* A block that had been declared complete was written. */
@@ -128,32 +207,43 @@ TRACE_EVENT(kvlift_unseal,
 		  __entry->region, __entry->index)
 );
 
-/* A device has completed the transfer of one block. */
+/*
+ * A device has completed the transfer of one block. @ns: since it was
+ * submitted; @queue_ns: of this, waiting for the device's credit.
+ */
 TRACE_EVENT(kvlift_io,
-	TP_PROTO(u32 pool, u64 from, u64 to, u32 bytes, u64 ns, int err),
-	TP_ARGS(pool, from, to, bytes, ns, err),
+	TP_PROTO(u32 pool, u64 region, u64 index, u64 from, u64 to, u32 bytes,
+		 u64 ns, u64 queue_ns, int err),
+	TP_ARGS(pool, region, index, from, to, bytes, ns, queue_ns, err),
 	TP_STRUCT__entry(
+		__field(u64, region)
+		__field(u64, index)
 		__field(u64, from)
 		__field(u64, to)
 		__field(u64, ns)
+		__field(u64, queue_ns)
 		__field(u32, pool)
 		__field(u32, bytes)
 		__field(int, err)
 	),
 	TP_fast_assign(
+		__entry->region = region;
+		__entry->index = index;
 		__entry->from = from;
 		__entry->to = to;
 		__entry->ns = ns;
+		__entry->queue_ns = queue_ns;
 		__entry->pool = pool;
 		__entry->bytes = bytes;
 		__entry->err = err;
 	),
-	TP_printk("pool=%u from=%s:%u to=%s:%u bytes=%u ns=%llu err=%d",
-		  __entry->pool, kvl_show_tier(kvlift_loc_tier(__entry->from)),
+	TP_printk("pool=%u region=%llu index=%llu from=%s:%u to=%s:%u bytes=%u ns=%llu queue_ns=%llu err=%d",
+		  __entry->pool, __entry->region, __entry->index,
+		  kvl_show_tier(kvlift_loc_tier(__entry->from)),
 		  kvlift_loc_slot(__entry->from),
 		  kvl_show_tier(kvlift_loc_tier(__entry->to)),
 		  kvlift_loc_slot(__entry->to), __entry->bytes, __entry->ns,
-		  __entry->err)
+		  __entry->queue_ns, __entry->err)
 );
 
 /* A block could not be read (@addr its home) or written (@addr the target). */
@@ -239,6 +329,35 @@ TRACE_EVENT(kvlift_limit,
 				   { KVLIFT_TIER_NVME, "nvme" },
 				   { KVLIFT_NR_TIERS, "total" }),
 		  __entry->blocks, __entry->limit)
+);
+
+/*
+ * A policy was ejected. @domain: id of its directory, 0 for the pool's; @kind:
+ * enum kvl_exit.
+ */
+TRACE_EVENT(kvlift_policy_exit,
+	TP_PROTO(u32 pool, u64 domain, const char *name, u32 kind, int code,
+		 const char *reason),
+	TP_ARGS(pool, domain, name, kind, code, reason),
+	TP_STRUCT__entry(
+		__field(u64, domain)
+		__string(name, name)
+		__string(reason, reason)
+		__field(u32, pool)
+		__field(u32, kind)
+		__field(int, code)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__assign_str(name);
+		__assign_str(reason);
+		__entry->pool = pool;
+		__entry->kind = kind;
+		__entry->code = code;
+	),
+	TP_printk("pool=%u domain=%llu name=%s kind=%u code=%d reason=%s",
+		  __entry->pool, __entry->domain, __get_str(name),
+		  __entry->kind, __entry->code, __get_str(reason))
 );
 
 #endif /* KVL_TRACE_H */

@@ -6,7 +6,7 @@
 # line. Guest tests run after all but LAST_STEPS.
 
 # shellcheck disable=SC2034
-STEPS=(deps house format checkpatch shellcheck man sparse warnings user-gcc user-clang bpf unit powercut bench demo)
+STEPS=(deps house format checkpatch shellcheck man sparse warnings user-gcc user-clang user-plain bpf unit powercut bench demo)
 # shellcheck disable=SC2034
 SLOW_STEPS=(powercut bench demo)
 # shellcheck disable=SC2034
@@ -142,6 +142,13 @@ step_warnings() {
 
 step_user_gcc() { make -s user CC=gcc BUILD=build/check/gcc CFLAGS=-Werror; }
 step_user_clang() { make -s user CC=clang BUILD=build/check/clang CFLAGS=-Werror; }
+
+# Without libbpf there are verbs that only say what to install.
+step_user_plain() {
+	local b=build/check/plain
+	make -s -C userlib OPT=-O0 LIBBPF_DIR=/nowhere PKG_CONFIG_LIBDIR=/nowhere BUILD=$b CFLAGS=-Werror "$TOP/$b/kvlift"
+	! ldd $b/kvlift | grep libelf
+}
 
 step_bpf() {
 	compgen -G 'bpf/*.bpf.c' >/dev/null || skip "no BPF programs yet"

@@ -19,6 +19,9 @@
  *	kvtctl write FILE OFFSET LEN [SEED]	the same, of the pattern
  *	kvtctl load FILE OFFSET		signal of a mapped read, 0 for none
  *	kvtctl store FILE OFFSET	signal of a mapped store, 0 for none
+ *	kvtctl request FILE FIRST COUNT	ask a queue for the blocks and wait:
+ *					result and ns
+ *	kvtctl touch FILE BLOCK WEIGHT	report one access
  *	kvtctl hog FILE MIB		touch that much anonymous memory
  *	kvtctl hold FILE [rw|ro] [BYTES] keep it open (and mapped) until a line
  *					comes on standard input
@@ -205,6 +208,35 @@ static int access_mapped(int fd, bool store, uint64_t off)
 	return 0;
 }
 
+static int request(int fd, uint64_t first, uint64_t count)
+{
+	struct kvlift_req req = {
+		.cookie = first,
+		.first = first,
+		.count = count,
+		.fd = fd,
+		.op = KVLIFT_OP_PREFETCH,
+	};
+	struct kvlift_submit s = { .ptr = (uintptr_t)&req, .count = 1 };
+	struct kvlift_event e;
+	int q = MUST(ioctl(fd, KVLIFT_IOC_QUEUE, NULL));
+
+	MUST(ioctl(q, KVLIFT_IOC_SUBMIT, &s));
+	if (read(q, &e, sizeof(e)) != sizeof(e))
+		kvt_die("read of the queue: %s", strerror(errno));
+	printf("%d %" PRIu64 "\n", e.res, (uint64_t)e.ns);
+	return 0;
+}
+
+static int touch(int fd, uint64_t index, uint32_t weight)
+{
+	struct kvlift_touch t = { .index = index, .weight = weight };
+	struct kvlift_touches all = { .ptr = (uintptr_t)&t, .count = 1 };
+
+	MUST(ioctl(fd, KVLIFT_IOC_TOUCH, &all));
+	return all.done != 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 2 ? argv[1] : "";
@@ -248,6 +280,12 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		return read(0, line, sizeof(line)) < 0;
 	}
+	if (!strcmp(cmd, "request") && argc > 4)
+		return request(fd, num(argv, argc, 3, 0),
+			       num(argv, argc, 4, 1));
+	if (!strcmp(cmd, "touch") && argc > 4)
+		return touch(fd, num(argv, argc, 3, 0),
+			     (uint32_t)num(argv, argc, 4, 1));
 	if (!strcmp(cmd, "hog"))
 		return hog(num(argv, argc, 3, 0));
 	if (!strcmp(cmd, "wait"))

@@ -19,6 +19,7 @@
  * The line "@@moves N" says how many blocks have moved meanwhile.
  */
 #include "kvltest.h"
+#include "kvtword.h"
 #include "kvturing.h"
 
 #include <pthread.h>
@@ -28,6 +29,8 @@
 #define RW	(PROT_READ | PROT_WRITE)
 #define WRITERS 4
 #define SECTOR	512
+/* So long may a store take of which others see a part, ns. */
+#define PATIENCE (30 * 1000000000ull)
 
 static size_t bs, nblocks = 16;
 static uint64_t seed = 1, want;
@@ -43,7 +46,7 @@ struct shared {
 	bool stop;
 	uint64_t ops, bad, final, foreign, bus_a, bus_b, cuts, vm, pins, moves;
 	uint64_t files, forks, errors, remounts, enospc, back, direct, fixed;
-	uint64_t pressed, tolerated;
+	uint64_t pressed, tolerated, mixed, torn;
 };
 static struct shared *sh;
 
@@ -103,6 +106,56 @@ static uint64_t tag(size_t off)
 	return kvt_mix(seed + off) | 1;
 }
 
+static bool mixed_a(uint64_t v, size_t at)
+{
+	(void)at;
+	return !kvt_is_checked(v);
+}
+
+/* What is cleared or stored there in part. */
+static bool mixed_b(uint64_t v, size_t at)
+{
+	return kvt_is_part(v, tag(at));
+}
+
+/*
+ * Reads a word that others store to, by a call if @m is NULL; again while it
+ * is @mixed, as whoever stores may be kept from going on. Where neither side
+ * is the kernel (@copied: the one that stores is) there is no mix. False:
+ * there is no word, or it stays mixed.
+ */
+static bool load(int fd, const char *m, size_t at, bool copied,
+		 bool (*mixed)(uint64_t, size_t), uint64_t *v)
+{
+	uint64_t end = 0;
+
+	for (;;) {
+		if (m) {
+			*v = *(const volatile uint64_t *)(m + at);
+		} else if (kvt_pread(fd, v, 8, (off_t)at) != 8) {
+			/* Region B may be shorter. */
+			if (fd == fda)
+				error("chaos: read");
+			return false;
+		}
+		if (!mixed(*v, at))
+			return true;
+		if (!end) {
+			bump(&sh->mixed);
+			end = kvt_now_ns();
+			if ((!m || copied) && !expect_loss)
+				end += PATIENCE;
+		}
+		if (kvt_now_ns() >= end)
+			break;
+		kvt_msleep(1);
+	}
+	bump(&sh->torn);
+	if (sh->torn == 1)
+		fprintf(stderr, "chaos: torn at %#zx: %#" PRIx64 "\n", at, *v);
+	return false;
+}
+
 static size_t word_at(uint64_t r, unsigned int who)
 {
 	return r % nblocks * bs + r / nblocks % (bs / 4096) * 4096 + who * 8;
@@ -113,11 +166,12 @@ static void *writer(void *arg)
 {
 	unsigned int who = (unsigned int)(uintptr_t)arg;
 	size_t pages = nblocks * (bs / 4096);
-	uint64_t *shadow = calloc(pages, 8), rnd = seed * 131 + who, v, n = 0;
+	uint32_t *shadow = calloc(pages, sizeof(*shadow));
+	uint64_t rnd = seed * 131 + who, v, n = 0;
 
 	for (; !stopped(); rest(&n)) {
 		size_t at = word_at(kvt_rand(&rnd) >> 8, who);
-		uint64_t *mine = &shadow[at / 4096];
+		uint32_t *mine = &shadow[at / 4096];
 
 		if (who == 2) {
 			if (kvt_pread(fda, &v, 8, (off_t)at) != 8) {
@@ -127,24 +181,24 @@ static void *writer(void *arg)
 		} else {
 			v = *(volatile uint64_t *)(ma + at);
 		}
-		if (v != *mine) {
+		if (v != kvt_checked(*mine)) {
 			bump(&sh->bad);
-			*mine = v;
+			*mine = (uint32_t)v;
 		}
-		++*mine;
+		v = kvt_checked(++*mine);
 		if (who == 2) {
-			if (kvt_pwrite(fda, mine, 8, (off_t)at) != 8) {
+			if (kvt_pwrite(fda, &v, 8, (off_t)at) != 8) {
 				error("chaos: write");
 				--*mine;
 			}
 		} else {
-			*(volatile uint64_t *)(ma + at) = *mine;
+			*(volatile uint64_t *)(ma + at) = v;
 		}
 		bump(&sh->ops);
 	}
 	for (size_t p = 0; p < pages; p++) {
 		v = *(volatile uint64_t *)(ma + p * 4096 + who * 8);
-		if (v != shadow[p])
+		if (v != kvt_checked(shadow[p]))
 			bump(&sh->final);
 	}
 	free(shadow);
@@ -155,27 +209,22 @@ static void *writer(void *arg)
 static void *reader(void *arg)
 {
 	size_t pages = nblocks * (bs / 4096), len = nblocks * bs;
-	uint64_t *seen = calloc(pages * WRITERS, 8), n = 0, v;
-	uint64_t rnd = seed * 173 + (uintptr_t)arg;
+	uint32_t *seen = calloc(pages * WRITERS, sizeof(*seen));
+	uint64_t rnd = seed * 173 + (uintptr_t)arg, n = 0, v;
 	char *m = MUST(mmap(NULL, len, PROT_READ, MAP_SHARED, fda, 0));
 
 	for (; !stopped(); rest(&n)) {
 		uint64_t r = kvt_rand(&rnd) >> 8;
 		unsigned int who = r >> 50 & (WRITERS - 1);
 		size_t at = word_at(r, who);
-		uint64_t *old = &seen[at / 4096 * WRITERS + who];
+		uint32_t *old = &seen[at / 4096 * WRITERS + who];
 
-		if (!(r >> 40 & 3)) {
-			if (kvt_pread(fda, &v, 8, (off_t)at) != 8) {
-				error("chaos: read");
-				continue;
-			}
-		} else {
-			v = *(volatile uint64_t *)(m + at);
-		}
-		if (v < *old)
+		if (!load(fda, r >> 40 & 3 ? m : NULL, at, who == 2, mixed_a,
+			  &v))
+			continue;
+		if ((uint32_t)v < *old)
 			bump(&sh->back);
-		*old = v;
+		*old = (uint32_t)v;
 	}
 	munmap(m, len);
 	free(seen);
@@ -267,9 +316,11 @@ static void *direct(void *arg)
 	return NULL;
 }
 
-static void look(uint64_t v, size_t at)
+static void look(const char *m, size_t at)
 {
-	if (v && v != tag(at)) {
+	uint64_t v;
+
+	if (load(fdb, m, at, true, mixed_b, &v) && v && v != tag(at)) {
 		bump(&sh->foreign);
 		if (sh->foreign == 1)
 			fprintf(stderr, "chaos: B at %#zx: %#" PRIx64 "\n", at,
@@ -288,7 +339,7 @@ static void touch_mapped(size_t at, bool store)
 	if (store)
 		*(volatile uint64_t *)(mb + at) = tag(at);
 	else
-		look(*(volatile uint64_t *)(mb + at), at);
+		look(mb, at);
 	bus_expected = false;
 }
 
@@ -309,8 +360,7 @@ static void *toucher(void *arg)
 				error("chaos: write B");
 			break;
 		case 1:
-			if (pread(fdb, &v, 8, (off_t)at) == 8)
-				look(v, at);
+			look(NULL, at);
 			break;
 		default:
 			touch_mapped(at, r >> 42 & 1);
@@ -715,12 +765,12 @@ int main(int argc, char **argv)
 	       ", files %" PRIu64 ", forks %" PRIu64 ", remounts %" PRIu64
 	       ", pressed %" PRIu64 ", SIGBUS in B %" PRIu64 ", in A %" PRIu64
 	       ", full %" PRIu64 ", errors that may be %" PRIu64
-	       "; BAD %" PRIu64 ", FINAL %" PRIu64 ", BACK %" PRIu64
-	       ", FOREIGN %" PRIu64 "\n",
+	       ", read again %" PRIu64 "; BAD %" PRIu64 ", FINAL %" PRIu64
+	       ", BACK %" PRIu64 ", FOREIGN %" PRIu64 ", TORN %" PRIu64 "\n",
 	       seed, bs, sh->ops, sh->cuts, sh->vm, sh->pins, sh->direct,
 	       sh->fixed, sh->moves, sh->files, sh->forks, sh->remounts,
 	       sh->pressed, sh->bus_b, sh->bus_a, sh->enospc, sh->tolerated,
-	       sh->bad, sh->final, sh->back, sh->foreign);
+	       sh->mixed, sh->bad, sh->final, sh->back, sh->foreign, sh->torn);
 	/* On a line of its own: scripts/test adds them up. */
 	if (!expect_loss)
 		printf("@@moves %lld\n", moved() - before);
@@ -741,6 +791,7 @@ int main(int argc, char **argv)
 		IS(sh->final, 0);
 		IS(sh->back, 0);
 		IS(sh->foreign, 0);
+		IS(sh->torn, 0);
 	}
 	return kvt_end("chaos");
 }

@@ -84,7 +84,9 @@ played_in_batches(const struct trace *t, const char *policy, enum sim_mode mode,
 		  uint32_t capacity, uint32_t batch)
 {
 	const struct sim_policy *p = sim_find(policy, strlen(policy));
-	struct sim_setup setup = { mode, capacity, batch, NULL };
+	struct sim_setup setup = { .mode = mode,
+				   .capacity = capacity,
+				   .batch = batch };
 	struct sim_result r;
 
 	if (!p)

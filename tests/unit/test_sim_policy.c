@@ -93,7 +93,7 @@ static const struct sim_policy recorder = {
 static int run_text(const char *text, const struct sim_policy *p,
 		    enum sim_mode mode, uint32_t capacity, struct sim_result *r)
 {
-	const struct sim_setup setup = { mode, capacity, 1, NULL };
+	const struct sim_setup setup = { .mode = mode, .capacity = capacity };
 	struct trace t;
 	int ret;
 
@@ -137,7 +137,8 @@ static void atomic_stops_at_what_is_not_kept(void)
 
 static void many_hits_come_in_batches(void)
 {
-	const struct sim_setup setup = { SIM_PER_BLOCK, 200, 1, NULL };
+	const struct sim_setup setup = { .mode = SIM_PER_BLOCK,
+					 .capacity = 200 };
 	uint64_t ids[200];
 	struct sim_result r;
 	struct trace t;
@@ -196,7 +197,7 @@ static void a_policy_sees_the_request(void)
 		.request_begin = look,
 		.tick = tick,
 	};
-	const struct sim_setup setup = { SIM_PER_BLOCK, 9, 1, NULL };
+	const struct sim_setup setup = { .mode = SIM_PER_BLOCK, .capacity = 9 };
 	static const double when[] = { 0, 1500, 1, 2000, 2500, 9000 };
 	uint64_t ids[] = { 7, 8, 9 };
 	struct request q = { .input_length = 900,
@@ -332,27 +333,50 @@ static void a_hint_comes_when_the_request_is_done(void)
 	trace_free(&t);
 }
 
+/* Keys come in order, and equal ones in the order in which they were set. */
+static uint32_t walk(const struct sim *s, const uint64_t *turn)
+{
+	uint64_t key = 0, last = 0;
+	uint32_t n = 0, id;
+	struct sim_entry e;
+
+	if (!sim_index_first(s, &e))
+		return 0;
+	for (id = e.id; id != SIM_NONE; id = sim_index_next(s, id)) {
+		uint64_t k = s->index[id + 1].key;
+
+		CHECK(!n || k > key || (k == key && turn[id] > last));
+		key = k;
+		last = turn[id];
+		n++;
+	}
+	return n;
+}
+
 static void the_index_is_in_order(void)
 {
 	enum {
 		N = 300
 	};
 	struct sim s = { .nr_blocks = N };
-	uint64_t key[N] = { 0 }, low;
+	uint64_t key[N] = { 0 }, turn[N] = { 0 }, low;
 	struct sim_entry e;
-	uint32_t i, id;
+	uint32_t i, id, n = 0;
 
 	s.blocks = calloc(N, sizeof(*s.blocks));
 	s.index = calloc(N + 1, sizeof(*s.index));
 	for (i = 0; i < 20000; i++) {
 		id = chance(N);
+		n -= key[id] != 0;
 		if (chance(3)) {
-			key[id] = 1 + chance(1000);
+			key[id] = 1 + chance(i < 10000 ? 1000 : 20);
+			turn[id] = i;
 			sim_index_set(&s, id, key[id]);
 		} else {
 			key[id] = 0;
 			sim_index_del(&s, id);
 		}
+		n += key[id] != 0;
 		CHECK_EQ(sim_indexed(&s, id), key[id] != 0);
 		low = 0;
 		for (id = 0; id < N; id++)
@@ -361,9 +385,43 @@ static void the_index_is_in_order(void)
 		CHECK_EQ(sim_index_first(&s, &e), low != 0);
 		if (low)
 			CHECK(e.key == low && key[e.id] == low);
+		CHECK_EQ(walk(&s, turn), n);
 	}
 	free(s.blocks);
 	free(s.index);
+}
+
+static void policies_can_be_added(void)
+{
+	static char names[SIM_MAX_POLICIES][16];
+	static struct sim_policy more[SIM_MAX_POLICIES];
+	struct sim_policy bad = recorder;
+	unsigned int before = 0, nr;
+
+	CHECK_EQ(sim_register(&recorder), 0);
+	CHECK(sim_find("recorder", 8) == &recorder);
+	CHECK_EQ(sim_register(&recorder), -EEXIST);
+	bad.name = "";
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	bad.name = "bad";
+	bad.victims = NULL;
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	bad.victims = rec_victims;
+	bad.modes = SIM_ATOMIC;
+	CHECK_EQ(sim_register(&bad), -EINVAL);
+	while (sim_policies[before])
+		before++;
+	for (nr = 0; nr + before < SIM_MAX_POLICIES; nr++) {
+		snprintf(names[nr], sizeof(names[nr]), "more%u", nr);
+		more[nr] = recorder;
+		more[nr].name = names[nr];
+		CHECK_EQ(sim_register(&more[nr]), 0);
+	}
+	bad.name = "late";
+	bad.modes = SIM_PER_BLOCK;
+	CHECK_EQ(sim_register(&bad), -ENOSPC);
+	CHECK(!sim_find("late", 4));
+	CHECK(!sim_policies[SIM_MAX_POLICIES]);
 }
 
 int main(void)
@@ -376,5 +434,6 @@ int main(void)
 	CASE(ids_must_be_chained_for_atomic);
 	CASE(a_hint_comes_when_the_request_is_done);
 	CASE(the_index_is_in_order);
+	CASE(policies_can_be_added);
 	UNIT_END();
 }

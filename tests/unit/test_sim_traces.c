@@ -3,14 +3,7 @@
  * The simulator on the real traces: rates that another simulator found, and
  * what the gittins policy is there for. Needs the traces beside the repository.
  */
-#include <math.h>
-#include <unistd.h>
-
-#include "sim_model.h"
-
-static const double shares[] = { 0.01, 0.05, 0.10, 0.20, 0.50 };
-
-#define NR_SHARES (sizeof(shares) / sizeof(shares[0]))
+#include "sim_traces.h"
 
 struct row {
 	const char *policy;
@@ -37,22 +30,11 @@ static const struct row agent[] = {
 	{ "arc", { 0.1250, 0.5276, 0.8040, 0.9319, 0.9583 }, { 0 } },
 };
 
-static char path[512];
-
-static const char *find(const char *name)
-{
-	const char *top = getenv("TOP");
-
-	snprintf(path, sizeof(path), "%s/../shared/traces/%s", top ? top : ".",
-		 name);
-	return access(path, R_OK) ? NULL : path;
-}
-
 static struct sim_result compare_at(const struct trace *t, const char *policy,
 				    uint32_t blocks, double want, double within)
 {
 	struct sim_result r = played(t, policy, 0, blocks);
-	double rate = (double)r.prefix_hits / (double)r.refs;
+	double rate = prefix_rate(&r);
 
 	if (fabs(rate - want) > within)
 		printf("# %s, %u blocks: %.5f, not %.4f\n", policy, blocks,
@@ -87,19 +69,12 @@ static void check_trace(const char *name, const struct row *rows, size_t n)
 {
 	struct trace t;
 
-	if (!find(name)) {
-		printf("# no %s\n", path);
+	if (!load(&t, name))
 		return;
-	}
-	CHECK_EQ(trace_init(&t), 0);
-	CHECK_EQ(trace_load(&t, path, 0), 0);
 	while (n--)
 		compare(&t, &rows[n]);
 	trace_free(&t);
 }
-
-#define CHAT  "mooncake_conversation_0_2400s.jsonl.xz"
-#define AGENT "claudecode_dev_512.jsonl.xz"
 
 static void chat_has_its_rates(void)
 {
@@ -111,35 +86,19 @@ static void agent_has_its_rates(void)
 	check_trace(AGENT, agent, sizeof(agent) / sizeof(agent[0]));
 }
 
-static double rate_of(const struct trace *t, const char *policy, size_t k)
-{
-	uint32_t blocks = (uint32_t)lround(shares[k] * t->nr_ids);
-	struct sim_result r = played(t, policy, SIM_ATOMIC, blocks);
-
-	return (double)r.prefix_hits / (double)r.refs;
-}
-
-static double lru_rate(const struct trace *t, size_t k)
-{
-	uint32_t blocks = (uint32_t)lround(shares[k] * t->nr_ids);
-	struct sim_result r = played(t, "lru", SIM_PER_BLOCK, blocks);
-
-	return (double)r.prefix_hits / (double)r.refs;
-}
-
 /* How far gittins is on the way from lru to opt, summed over the first three. */
 static double gittins_gap(const char *name)
 {
 	double sum = 0, rate, lru, leaf, opt;
 	struct trace t;
 
-	CHECK_EQ(trace_init(&t), 0);
-	CHECK_EQ(trace_load(&t, find(name), 0), 0);
+	if (!load(&t, name))
+		return 0;
 	for (size_t k = 0; k < NR_SHARES; k++) {
-		rate = rate_of(&t, "gittins", k);
-		lru = lru_rate(&t, k);
-		leaf = rate_of(&t, "leaf", k);
-		opt = rate_of(&t, "opt", k);
+		rate = rate_with(&t, "gittins", k, NULL);
+		lru = rate_with(&t, "lru", k, NULL);
+		leaf = rate_with(&t, "leaf", k, NULL);
+		opt = rate_with(&t, "opt", k, NULL);
 		printf("# %s, %g: %.4f, lru %.4f, leaf %.4f, opt %.4f\n", name,
 		       shares[k], rate, lru, leaf, opt);
 		CHECK(rate >= lru - 0.005);
@@ -169,16 +128,12 @@ static void gittins_closes_the_gap_by_30_percent(void)
 static double hinted_gap(const struct trace *t, enum sim_hints kind, size_t k)
 {
 	uint32_t *hints = kind ? sim_make_hints(t, kind) : NULL;
-	struct sim_setup setup = { .mode = SIM_ATOMIC,
-				   .capacity = (uint32_t)lround(shares[k] *
-								t->nr_ids),
-				   .hints = hints };
-	double lru = lru_rate(t, k), opt = rate_of(t, "opt", k);
-	struct sim_result r;
+	double lru = rate_with(t, "lru", k, NULL);
+	double opt = rate_with(t, "opt", k, NULL);
+	double rate = rate_with(t, "gittins", k, hints);
 
-	CHECK_EQ(sim_run(t, sim_find("gittins", 7), &setup, &r, NULL, NULL), 0);
 	free(hints);
-	return ((double)r.prefix_hits / (double)r.refs - lru) / (opt - lru);
+	return (rate - lru) / (opt - lru);
 }
 
 /* From size first to that of 10 % on. */
@@ -187,12 +142,8 @@ static void check_hints(const char *name, size_t first)
 	double plain, good, random, shuffled;
 	struct trace t;
 
-	if (!find(name)) {
-		printf("# no %s\n", path);
+	if (!load(&t, name))
 		return;
-	}
-	CHECK_EQ(trace_init(&t), 0);
-	CHECK_EQ(trace_load(&t, path, 0), 0);
 	for (size_t k = 0; k < 3; k++) {
 		plain = hinted_gap(&t, SIM_HINTS_NONE, k);
 		good = hinted_gap(&t, SIM_HINTS_TRUE, k);

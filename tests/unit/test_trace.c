@@ -358,6 +358,28 @@ static void real_traces_have_their_figures(void)
 	}
 }
 
+static void without_times_requests_are_a_second_apart(void)
+{
+	uint64_t id = 1;
+	struct request q = { .ids = &id, .nr_ids = 1 };
+	struct trace t;
+
+	CHECK_EQ(trace_init(&t), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(trace_add(&t, &id, 1), 0);
+	trace_set_clock(&t);
+	CHECK_EQ(t.info[0].timestamp, 0);
+	CHECK_EQ(t.info[2].timestamp, 2000);
+	/* One time is enough to leave all as they are. */
+	q.timestamp = 7;
+	CHECK_EQ(trace_add_request(&t, &q), 0);
+	CHECK_EQ(trace_add(&t, &id, 1), 0);
+	trace_set_clock(&t);
+	CHECK_EQ(t.info[3].timestamp, 7);
+	CHECK_EQ(t.info[4].timestamp, 0);
+	trace_free(&t);
+}
+
 int main(void)
 {
 	CASE(lines_are_parsed);
@@ -375,5 +397,6 @@ int main(void)
 	CASE(long_lines_are_whole);
 	CASE(real_traces_have_their_figures);
 	free(r.ids);
+	CASE(without_times_requests_are_a_second_apart);
 	UNIT_END();
 }

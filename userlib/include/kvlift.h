@@ -418,7 +418,7 @@ int64_t kvlift_where(const struct kvlift_region *region, uint64_t first,
 		     uint64_t count, uint64_t *words);
 
 /**
- * kvlift_heat() - how hot blocks are
+ * kvlift_heat_get() - how hot blocks are
  * @region:	the region, open for reading
  * @first:	first block
  * @count:	number of values, at most KVLIFT_WHERE_MAX
@@ -429,8 +429,8 @@ int64_t kvlift_where(const struct kvlift_region *region, uint64_t first,
  * Return: number of values, fewer than @count where the file ends earlier;
  * -EOPNOTSUPP: the module has no KVLIFT_F_HEAT; or another negative errno.
  */
-int64_t kvlift_heat(const struct kvlift_region *region, uint64_t first,
-		    uint64_t count, uint32_t *values);
+int64_t kvlift_heat_get(const struct kvlift_region *region, uint64_t first,
+			uint64_t count, uint32_t *values);
 
 /**
  * struct kvlift_ring - a touch ring: touches without a system call

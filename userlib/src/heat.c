@@ -6,8 +6,8 @@
 
 #include "internal.h"
 
-int64_t kvlift_heat(const struct kvlift_region *region, uint64_t first,
-		    uint64_t count, uint32_t *values)
+int64_t kvlift_heat_get(const struct kvlift_region *region, uint64_t first,
+			uint64_t count, uint32_t *values)
 {
 	struct kvlift_heat arg;
 	int ret;

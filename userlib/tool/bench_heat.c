@@ -70,7 +70,7 @@ static int ring_steps(struct kvlift_region *r, struct kvlift_ring *ring,
 			start = cpu_ns();
 			done += kvlift_ring_touch(ring, index + i, BATCH);
 			written += cpu_ns() - start;
-			if (kvlift_heat(r, 0, 0, NULL) < 0)
+			if (kvlift_heat_get(r, 0, 0, NULL) < 0)
 				return -EIO;
 		}
 		sum += meter_stop(&m);
@@ -99,7 +99,7 @@ static void ring_empty(struct kvlift_region *r, double *clocks, double *asks)
 	for (i = 0; i < 1000; i++) {
 		cpu_ns();
 		cpu_ns();
-		kvlift_heat(r, 0, 0, NULL);
+		kvlift_heat_get(r, 0, 0, NULL);
 	}
 	*asks = (double)meter_stop(&m) / 1000;
 }

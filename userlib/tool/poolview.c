@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy_verb.h"
 #include "poolview.h"
 #include "util.h"
 
@@ -201,8 +202,9 @@ void member_speed(uint32_t pool, const struct kvlift_member *m,
 
 int pool_view(const char *dir, struct pool_view *view)
 {
+	struct policy_report report;
 	struct kvlift_pool *pool;
-	char path[64];
+	char path[64], text[4097];
 	int ret;
 
 	memset(view, 0, sizeof(*view));
@@ -217,7 +219,10 @@ int pool_view(const char *dir, struct pool_view *view)
 	/* Both are extras: a container may have no sysfs. */
 	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/policy",
 		 view->info.pool);
-	read_text(path, view->policy, sizeof(view->policy));
+	if (!read_text(path, text, sizeof(text)) &&
+	    policy_report_parse(text, &report))
+		snprintf(view->policy, sizeof(view->policy), "%s",
+			 policy_report_get(&report, "name"));
 	pool_counters(view->info.pool, &view->counters);
 	return 0;
 }

@@ -8,13 +8,11 @@
 
 #include "engine.h"
 #include "mkpool.h"
+#include "traceopt.h"
 #include "util.h"
 
-#define GENERATED 1500u /* requests when none are asked for */
-
 struct args {
-	const char *trace, *generate;
-	uint64_t requests, seed;
+	struct trace_opts trace;
 	bool as_json;
 	struct engine_opts engine;
 	struct mkpool_opts pool;
@@ -29,10 +27,7 @@ static const char help[] =
 	"engine would: look up each block of a prompt; one that is there is read and\n"
 	"verified whole, one that is not is written; then the accesses are reported.\n"
 	"Exit status 1 if a byte was wrong or an access failed.\n"
-	"\n"
-	"  --requests N       only the first N requests\n"
-	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
-	"  --seed N           of the generator\n"
+	"\n" TRACE_OPTIONS_HELP
 	"  --pool DIR         use this mounted pool; without it one is made and removed:\n"
 	"  --block SIZE         its block size (64K)\n"
 	"  --dram SHARE         5%    of the distinct blocks, or a size\n"
@@ -70,10 +65,7 @@ static void catch_signals(void)
 }
 
 enum {
-	OPT_REQUESTS = 256,
-	OPT_GENERATE,
-	OPT_SEED,
-	OPT_POOL,
+	OPT_POOL = 256,
 	OPT_BLOCK,
 	OPT_DRAM,
 	OPT_CXL,
@@ -91,9 +83,7 @@ enum {
 };
 
 static const struct option options[] = {
-	{ "requests", required_argument, NULL, OPT_REQUESTS },
-	{ "generate", required_argument, NULL, OPT_GENERATE },
-	{ "seed", required_argument, NULL, OPT_SEED },
+	TRACE_LONG_OPTIONS,
 	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "block", required_argument, NULL, OPT_BLOCK },
 	{ "dram", required_argument, NULL, OPT_DRAM },
@@ -166,21 +156,6 @@ static int pool_arg(int c, struct args *a)
 static int engine_arg(int c, struct args *a)
 {
 	switch (c) {
-	case OPT_REQUESTS:
-		if (parse_u64(optarg, UINT32_MAX, &a->requests) || !a->requests)
-			return usage_error("--requests %s: not a number",
-					   optarg);
-		return 0;
-	case OPT_SEED:
-		if (parse_u64(optarg, UINT64_MAX, &a->seed))
-			return usage_error("--seed %s: not a number", optarg);
-		return 0;
-	case OPT_GENERATE:
-		if (strcmp(optarg, "chat") != 0 && strcmp(optarg, "agent") != 0)
-			return usage_error("--generate %s: chat or agent",
-					   optarg);
-		a->generate = optarg;
-		return 0;
 	case OPT_NAME:
 		if (!*optarg || strchr(optarg, '/') || strlen(optarg) > 100)
 			return usage_error("--name %s: not a short file name",
@@ -207,7 +182,7 @@ static int engine_arg(int c, struct args *a)
 		a->as_json = true;
 		return 0;
 	}
-	return usage_error("bad option");
+	return trace_opt(&a->trace, c);
 }
 
 /* 0: go on, else the exit status plus one. */
@@ -227,40 +202,16 @@ static int parse_args(int argc, char **argv, struct args *a)
 		if (ret)
 			return ret + 1;
 	}
-	if (argc - optind > 1)
-		ret = usage_error("more than one trace");
-	else if (argc - optind == 1 && a->generate)
-		ret = usage_error("a trace and --generate exclude each other");
-	else if (a->engine.dir && a->pool_opts)
+	ret = trace_operand(&a->trace, argc, argv);
+	if (ret)
+		return ret + 1;
+	if (a->engine.dir && a->pool_opts)
 		ret = usage_error(
 			"--pool is there already: --block, --dram, --cxl, --nvme and the like are for one that is made");
 	else if (a->engine.resume && !a->engine.dir)
 		ret = usage_error(
 			"--resume needs the --pool of the earlier run");
-	else
-		ret = 0;
-	if (ret)
-		return ret + 1;
-	a->trace = argv[optind];
-	return 0;
-}
-
-static int get_trace(struct args *a, struct trace *t)
-{
-	int ret;
-
-	ret = trace_init(t);
-	if (ret)
-		return ret;
-	if (a->trace)
-		return trace_load(t, a->trace, a->requests);
-	if (!a->generate)
-		a->generate = "chat";
-	a->trace = strcmp(a->generate, "agent") ? "generated chat"
-						: "generated agent";
-	return trace_generate(
-		t, strcmp(a->generate, "agent") ? GEN_CHAT : GEN_AGENT, a->seed,
-		a->requests ? a->requests : GENERATED);
+	return ret ? ret + 1 : 0;
 }
 
 /* Devices of a test guest are emulated and may be wiped. */
@@ -308,7 +259,7 @@ static int play(struct args *a, const struct trace *t, struct result *r)
 int run_replay(int argc, char **argv)
 {
 	struct args a = {
-		.seed = 1,
+		.trace = { .seed = 1 },
 		.engine = { .name = "replay" },
 		.pool = {
 			.block = 64 * KIB,
@@ -329,18 +280,14 @@ int run_replay(int argc, char **argv)
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		abort();
-	ret = get_trace(&a, &t);
-	if (!ret && t.nr_ids == 0) {
-		error("%s: no block in it", a.trace);
-		ret = -ENODATA;
-	}
+	ret = trace_get(&a.trace, &t);
 	if (!ret)
 		ret = play(&a, &t, r);
 	if (!ret) {
 		if (a.as_json)
-			result_json(r, a.trace, a.engine.objects);
+			result_json(r, a.trace.trace, a.engine.objects);
 		else
-			result_text(r, a.trace, a.engine.objects);
+			result_text(r, a.trace.trace, a.engine.objects);
 	}
 	if (ret || r->mismatches || r->errors)
 		ret = EXIT_FAIL;

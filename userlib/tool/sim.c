@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "sim.h"
+#include "sim_tiers.h"
 #include "util.h"
 
 struct run {
@@ -16,6 +17,9 @@ struct run {
 	uint32_t batch;
 	const uint32_t *hints;
 	uint64_t next_tick;
+	struct sim_tiers *tiers; /* or NULL */
+	unsigned int slowest;	 /* tier among those of the request so far */
+	bool is_checked;
 };
 
 const char *sim_bound(const struct sim *s, uint32_t id)
@@ -58,6 +62,8 @@ static void insert(struct run *r, uint32_t id)
 		r->s.blocks[b->parent].children++;
 	r->s.nr_cached++;
 	r->result->fills++;
+	if (r->tiers)
+		sim_tiers_arrive(r->tiers, id);
 	if (r->policy->added)
 		r->policy->added(&r->s, id);
 }
@@ -71,6 +77,8 @@ static void evict(struct run *r, uint32_t id)
 		r->s.blocks[b->parent].children--;
 	r->s.nr_cached--;
 	r->result->evictions++;
+	if (r->tiers)
+		sim_tiers_demote(r->tiers, id);
 	if (r->policy->removed)
 		r->policy->removed(&r->s, id);
 }
@@ -123,18 +131,40 @@ static int make_room(struct run *r)
 	return s->nr_cached < s->capacity;
 }
 
+/* Used or written below the cache. */
+static void pass(struct run *r, uint32_t id)
+{
+	if (r->tiers)
+		sim_tiers_pass(r->tiers, id);
+}
+
 /* A block that missed. 1 when it is kept, 0 when not, or -errno. */
 static int miss(struct run *r, uint32_t id)
 {
 	int ret;
 
 	tell_hits(r);
-	if (r->policy->admit && r->policy->admit(&r->s, id) != SIM_KEEP)
+	if (r->policy->admit && r->policy->admit(&r->s, id) != SIM_KEEP) {
+		pass(r, id);
 		return 0;
+	}
+	if (r->tiers)
+		sim_tiers_lift(r->tiers, id);
 	ret = make_room(r);
-	if (ret > 0)
+	if (ret > 0) {
 		insert(r, id);
+		return ret;
+	}
+	if (r->tiers)
+		sim_tiers_put_back(r->tiers, id);
+	pass(r, id);
 	return ret;
+}
+
+static void look(struct run *r, uint32_t id)
+{
+	if (r->tiers)
+		sim_tiers_look(r->tiers, id, &r->slowest);
 }
 
 static int per_block(struct run *r)
@@ -147,6 +177,7 @@ static int per_block(struct run *r)
 	for (i = 0; i < q->len; i++) {
 		uint32_t id = q->chain[i];
 
+		look(r, id);
 		if (r->s.blocks[id].cached) {
 			r->result->block_hits++;
 			r->result->prefix_hits += prefix;
@@ -166,20 +197,22 @@ static int atomic(struct run *r)
 {
 	const struct sim_request *q = &r->s.request;
 	uint32_t i;
-	int ret;
+	int ret = 1;
 
+	for (i = 0; i < q->len; i++)
+		look(r, q->chain[i]);
 	r->result->block_hits += q->cached;
 	r->result->prefix_hits += q->cached;
 	for (i = 0; i < q->cached; i++)
 		hit(r, q->chain[i]);
-	for (; i < q->len; i++) {
+	for (; i < q->len && ret > 0; i++)
 		ret = miss(r, q->chain[i]);
-		if (ret < 0)
-			return ret;
-		if (!ret)
-			break;
-	}
-	r->result->bypassed += q->len - i;
+	if (ret < 0)
+		return ret;
+	/* After one that was not kept all that is left is not. */
+	r->result->bypassed += q->len - i + !ret;
+	for (; i < q->len; i++)
+		pass(r, q->chain[i]);
 	return 0;
 }
 
@@ -251,6 +284,26 @@ static int begin(struct run *r, const struct trace *t, uint64_t nr)
 	return 0;
 }
 
+static int check(const struct run *r)
+{
+	const struct sim_result *c = r->result;
+	const char *why = NULL;
+
+	if (r->tiers)
+		why = sim_tiers_check(r->tiers, c->refs);
+	if (!why && c->fills - c->evictions != r->s.nr_cached)
+		why = "fills less evictions are not cached";
+	if (!why && r->tiers &&
+	    (c->traffic.hits[SIM_DRAM] != c->block_hits ||
+	     c->traffic.prefix[SIM_DRAM] != c->prefix_hits))
+		why = "hits of the first tier are not those of the cache";
+	if (!why)
+		return 0;
+	error("policy %s, request %llu: %s", r->policy->name,
+	      (unsigned long long)r->s.request.nr + 1, why);
+	return -EPROTO;
+}
+
 static int play(struct run *r, const struct trace *t,
 		void (*step)(void *arg, uint64_t refs), void *arg)
 {
@@ -269,8 +322,11 @@ static int play(struct run *r, const struct trace *t,
 			r->policy->request_end(&r->s);
 		if (r->hints && r->policy->hint)
 			r->policy->hint(&r->s, r->hints[nr]);
+		r->slowest = SIM_DRAM;
 		r->result->requests++;
 		r->result->refs += r->s.request.len;
+		if (r->is_checked && check(r))
+			return -EPROTO;
 		if (step)
 			step(arg, r->result->refs);
 	}
@@ -285,10 +341,11 @@ static int prepare(struct run *r, const struct trace *t)
 	if (s->nr_blocks > UINT32_MAX / 2 - 1)
 		return -EFBIG;
 	s->blocks = calloc(s->nr_blocks, sizeof(*s->blocks));
+	s->links = calloc(s->nr_blocks, sizeof(*s->links));
 	s->index = calloc((size_t)s->nr_blocks + 1, sizeof(*s->index));
 	s->storage = calloc(s->nr_blocks, r->policy->block_size + 1);
 	s->priv = calloc(1, r->policy->priv_size + 1);
-	if (!s->blocks || !s->index || !s->storage || !s->priv)
+	if (!s->blocks || !s->links || !s->index || !s->storage || !s->priv)
 		return -ENOMEM;
 	for (i = 0; i < s->nr_blocks; i++)
 		s->blocks[i].parent = SIM_NONE;
@@ -297,10 +354,34 @@ static int prepare(struct run *r, const struct trace *t)
 	return r->policy->attach ? r->policy->attach(s) : 0;
 }
 
+/* Of this process: what else runs on the machine changes no figure. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static void clean_up(struct run *r)
+{
+	if (r->tiers) {
+		sim_tiers_finish(r->tiers);
+		sim_tiers_free(r->tiers);
+	}
+	free(r->s.blocks);
+	free(r->s.links);
+	free(r->s.index);
+	free(r->s.storage);
+	free(r->s.priv);
+}
+
 int sim_run(const struct trace *t, const struct sim_policy *policy,
 	    const struct sim_setup *setup, struct sim_result *result,
 	    void (*step)(void *arg, uint64_t refs), void *arg)
 {
+	struct sim_tiers_setup below;
+	struct sim_tiers tiers;
 	struct run r = {
 		.s = { .policy = policy,
 		       .mode = setup->mode,
@@ -310,41 +391,28 @@ int sim_run(const struct trace *t, const struct sim_policy *policy,
 		.result = result,
 		.batch = setup->batch ? setup->batch : 1,
 		.hints = setup->hints,
+		.is_checked = setup->is_checked,
 	};
 	uint64_t start;
-	int ret;
+	int ret = 0;
 
 	memset(result, 0, sizeof(*result));
-	start = now_ns();
-	ret = prepare(&r, t);
+	start = cpu_ns();
+	if (setup->tiers) {
+		below = *setup->tiers;
+		below.tier[SIM_DRAM].blocks = setup->capacity;
+		r.tiers = &tiers;
+		ret = sim_tiers_init(&tiers, &below, t->nr_ids,
+				     &result->traffic);
+	}
+	if (!ret)
+		ret = prepare(&r, t);
 	if (!ret) {
 		ret = play(&r, t, step, arg);
 		if (policy->detach)
 			policy->detach(&r.s);
 	}
-	result->elapsed_ns = now_ns() - start;
-	free(r.s.blocks);
-	free(r.s.index);
-	free(r.s.storage);
-	free(r.s.priv);
+	result->cpu_ns = cpu_ns() - start;
+	clean_up(&r);
 	return ret;
-}
-
-const struct sim_policy *const sim_policies[] = {
-	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc, &sim_lfu,
-	&sim_leaf, &sim_gittins, &sim_opt,    NULL,
-};
-
-_Static_assert(sizeof(sim_policies) / sizeof(sim_policies[0]) <=
-		       SIM_MAX_POLICIES + 1,
-	       "room for all policies in a report");
-
-const struct sim_policy *sim_find(const char *name, size_t len)
-{
-	const struct sim_policy *const *p;
-
-	for (p = sim_policies; *p; p++)
-		if (strlen((*p)->name) == len && !memcmp((*p)->name, name, len))
-			return *p;
-	return NULL;
 }

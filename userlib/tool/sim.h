@@ -48,6 +48,7 @@ struct sim_request {
 };
 
 struct sim;
+struct kvlift_builtin;
 
 /*
  * A policy. Callbacks may be missing, all but victims. A block is cached
@@ -88,14 +89,14 @@ struct sim_policy {
 	 * this request comes back, or SIM_OVER. It may be wrong.
 	 */
 	void (*hint)(struct sim *s, uint32_t ms);
+	/* One of bpf/, which the callbacks above stand for: sim_policy.c. */
+	const struct kvlift_builtin *builtin;
 };
 
 /* What is kept for each block. */
 struct sim_block {
-	uint32_t prev, next; /* in a list */
 	uint32_t parent, depth;
 	uint32_t children; /* cached ones */
-	uint32_t place;	   /* in the index, from 1; 0: not there */
 	uint32_t user;	   /* the last request with it, from 1, cut off */
 	bool cached, seen;
 };
@@ -103,6 +104,17 @@ struct sim_block {
 struct sim_entry {
 	uint64_t key;
 	uint32_t id;
+};
+
+/* A block's place in the index. */
+struct sim_node {
+	uint64_t key, turn; /* when it was set, from 1; 0: not there */
+	uint32_t up, child[2];
+};
+
+/* The neighbours of each block in the list that it is in. */
+struct sim_links {
+	uint32_t prev, next;
 };
 
 struct sim {
@@ -116,9 +128,11 @@ struct sim {
 	const struct trace *future; /* NULL but for an offline policy */
 	/* private */
 	struct sim_block *blocks;
+	struct sim_links *links;
 	char *storage;
-	struct sim_entry *index;
-	uint32_t nr_index;
+	struct sim_node *index;
+	uint32_t root; /* of the index */
+	uint64_t turn;
 };
 
 static inline void *sim_storage(const struct sim *s, uint32_t id)
@@ -165,19 +179,71 @@ struct sim_list {
 void sim_list_init(struct sim_list *l);
 void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id); /* head */
 void sim_list_del(struct sim *s, struct sim_list *l, uint32_t id);
+/* The same for lists with links of their own. */
+void sim_link(struct sim_links *all, struct sim_list *l, uint32_t id);
+void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id);
 /* Copies up to want ids from the tail on, which stay where they are. */
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 			 uint32_t *ids, uint32_t want);
 
-/* The index: blocks by a key, the smallest first. */
+/* Callbacks of a policy with one list, sim.priv, of all that is cached. */
+int sim_queue_attach(struct sim *s);
+void sim_queue_added(struct sim *s, uint32_t id);
+uint32_t sim_queue_victims(struct sim *s, uint32_t *ids, uint32_t want);
+void sim_queue_removed(struct sim *s, uint32_t id);
+
+/*
+ * The index: blocks by a key, the smallest first, equal ones in the order in
+ * which they were set.
+ */
 void sim_index_set(struct sim *s, uint32_t id, uint64_t key);
 void sim_index_del(struct sim *s, uint32_t id); /* may be absent */
 bool sim_index_first(const struct sim *s, struct sim_entry *e);
+/* The one behind it, or SIM_NONE. */
+uint32_t sim_index_next(const struct sim *s, uint32_t id);
 
 static inline bool sim_indexed(const struct sim *s, uint32_t id)
 {
-	return s->blocks[id].place != 0;
+	return s->index[id + 1].turn != 0;
 }
+
+#define SIM_DRAM      0u /* the policy's cache */
+#define SIM_MAX_TIERS 3u
+#define SIM_ABSENT    SIM_MAX_TIERS /* in none of them */
+#define SIM_UNLIMITED UINT32_MAX
+
+/* For runs with more than one tier, see sim_tiers.h. */
+struct sim_tier {
+	const char *name;
+	bool is_device; /* the last one, if any */
+	uint32_t blocks;
+};
+
+struct sim_tiers_setup {
+	unsigned int nr; /* with the cache, whose blocks are not looked at */
+	struct sim_tier tier[SIM_MAX_TIERS];
+	/* What is written gets its copy on the device at once. */
+	bool is_stored_ahead;
+};
+
+struct sim_traffic {
+	/* References by where the block was. */
+	uint64_t hits[SIM_MAX_TIERS + 1];
+	/*
+	 * By the slowest tier among the block and all before it in the request:
+	 * the first is the prefix hits of the cache.
+	 */
+	uint64_t prefix[SIM_MAX_TIERS + 1];
+	/*
+	 * Blocks that went from one to another, and those of them whose bytes
+	 * did. From SIM_ABSENT: written by the engine; to it: out of the pool.
+	 */
+	uint64_t moved[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t copied[SIM_MAX_TIERS + 1][SIM_MAX_TIERS + 1];
+	uint64_t stored_ahead;
+	uint64_t copies_dropped;	      /* to make room on the device */
+	uint32_t used[SIM_MAX_TIERS], copies; /* blocks at the end */
+};
 
 struct sim_result {
 	uint64_t requests, refs;
@@ -185,24 +251,33 @@ struct sim_result {
 	uint64_t prefix_hits; /* so were all before it in the request */
 	uint64_t fills, evictions;
 	uint64_t bypassed; /* misses that were not kept */
-	uint64_t elapsed_ns;
+	uint64_t cpu_ns;
+	struct sim_traffic traffic; /* zeroes where there is one tier */
 };
 
-/* One file each: sim_NAME.c. */
+/* One file each: sim_NAME.c, or bpf/NAME.bpf.c by way of sim_policy.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_gittins, sim_opt;
+extern const struct sim_policy sim_leaf, sim_gittins, sim_opt, sim_simple;
 
 #define SIM_MAX_POLICIES 32u
 
-/* All of them; ends with NULL. */
-extern const struct sim_policy *const sim_policies[];
+/* All of them, in the order in which they are reported; ends with NULL. */
+extern const struct sim_policy *const *const sim_policies;
 const struct sim_policy *sim_find(const char *name, size_t len);
+/*
+ * One more, which is not copied. 0; -EEXIST: there is one of that name;
+ * -ENOSPC: there are SIM_MAX_POLICIES; -EINVAL: no name, no victims, or it
+ * cannot be run in its own mode.
+ */
+int sim_register(const struct sim_policy *policy);
 
 struct sim_setup {
 	enum sim_mode mode;
 	uint32_t capacity;     /* blocks */
 	uint32_t batch;	       /* victims asked for when it is full; 0 is 1 */
 	const uint32_t *hints; /* of each request; or NULL */
+	const struct sim_tiers_setup *tiers; /* NULL: the cache alone */
+	bool is_checked; /* look at all blocks after each request: slow */
 };
 
 enum sim_hints {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-/* Lists and the ordered index, kept for the policies of the simulator. */
+/* Lists, kept for the policies of the simulator, and what a trace says. */
 #include "sim.h"
 
 /* Branches of a session come and go each by itself. */
@@ -27,33 +27,40 @@ void sim_list_init(struct sim_list *l)
 	*l = (struct sim_list){ SIM_NONE, SIM_NONE, 0 };
 }
 
-void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id)
+void sim_link(struct sim_links *all, struct sim_list *l, uint32_t id)
 {
-	struct sim_block *b = &s->blocks[id];
-
-	b->prev = SIM_NONE;
-	b->next = l->head;
+	all[id] = (struct sim_links){ SIM_NONE, l->head };
 	if (l->head != SIM_NONE)
-		s->blocks[l->head].prev = id;
+		all[l->head].prev = id;
 	else
 		l->tail = id;
 	l->head = id;
 	l->len++;
 }
 
+void sim_unlink(struct sim_links *all, struct sim_list *l, uint32_t id)
+{
+	const struct sim_links *at = &all[id];
+
+	if (at->prev != SIM_NONE)
+		all[at->prev].next = at->next;
+	else
+		l->head = at->next;
+	if (at->next != SIM_NONE)
+		all[at->next].prev = at->prev;
+	else
+		l->tail = at->prev;
+	l->len--;
+}
+
+void sim_list_add(struct sim *s, struct sim_list *l, uint32_t id)
+{
+	sim_link(s->links, l, id);
+}
+
 void sim_list_del(struct sim *s, struct sim_list *l, uint32_t id)
 {
-	struct sim_block *b = &s->blocks[id];
-
-	if (b->prev != SIM_NONE)
-		s->blocks[b->prev].next = b->next;
-	else
-		l->head = b->next;
-	if (b->next != SIM_NONE)
-		s->blocks[b->next].prev = b->prev;
-	else
-		l->tail = b->prev;
-	l->len--;
+	sim_unlink(s->links, l, id);
 }
 
 uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
@@ -61,67 +68,28 @@ uint32_t sim_list_oldest(const struct sim *s, const struct sim_list *l,
 {
 	uint32_t n = 0, id;
 
-	for (id = l->tail; id != SIM_NONE && n < want; id = s->blocks[id].prev)
+	for (id = l->tail; id != SIM_NONE && n < want; id = s->links[id].prev)
 		ids[n++] = id;
 	return n;
 }
 
-/* A binary heap from index[1] on; blocks know their place in it. */
-static void put(struct sim *s, uint32_t at, struct sim_entry e)
+int sim_queue_attach(struct sim *s)
 {
-	s->index[at] = e;
-	s->blocks[e.id].place = at;
+	sim_list_init(s->priv);
+	return 0;
 }
 
-static void sift(struct sim *s, uint32_t at, struct sim_entry e)
+void sim_queue_added(struct sim *s, uint32_t id)
 {
-	const struct sim_entry *heap = s->index;
-	uint32_t child;
-
-	for (; at > 1 && heap[at / 2].key > e.key; at /= 2)
-		put(s, at, heap[at / 2]);
-	for (;;) {
-		/* Places are below 2^31: a trace with more ids is refused. */
-		child = at * 2;
-		if (child > s->nr_index)
-			break;
-		if (child < s->nr_index &&
-		    heap[child + 1].key < heap[child].key)
-			child++;
-		if (heap[child].key >= e.key)
-			break;
-		put(s, at, heap[child]);
-		at = child;
-	}
-	put(s, at, e);
+	sim_list_add(s, s->priv, id);
 }
 
-void sim_index_set(struct sim *s, uint32_t id, uint64_t key)
+uint32_t sim_queue_victims(struct sim *s, uint32_t *ids, uint32_t want)
 {
-	uint32_t at = s->blocks[id].place;
-
-	if (!at)
-		at = ++s->nr_index;
-	sift(s, at, (struct sim_entry){ key, id });
+	return sim_list_oldest(s, s->priv, ids, want);
 }
 
-void sim_index_del(struct sim *s, uint32_t id)
+void sim_queue_removed(struct sim *s, uint32_t id)
 {
-	uint32_t at = s->blocks[id].place;
-	struct sim_entry last;
-
-	if (!at)
-		return;
-	s->blocks[id].place = 0;
-	last = s->index[s->nr_index--];
-	if (last.id != id)
-		sift(s, at, last);
-}
-
-bool sim_index_first(const struct sim *s, struct sim_entry *e)
-{
-	if (!s->nr_index)
-		return false;
-	*e = s->index[1];
-	return true;
+	sim_list_del(s, s->priv, id);
 }

@@ -48,6 +48,8 @@ void sim_json(const struct sim_report *r)
 			json_bool(&j, "atomic", r->modes[i] == SIM_ATOMIC);
 			json_str(&j, "hints", hint_names[r->hints]);
 			json_f64(&j, "refs_per_s", sim_refs_per_s(c));
+			if (r->tiers.nr)
+				sim_json_tiers(&j, r, i, k);
 			json_close(&j, '}');
 		}
 	}
@@ -134,6 +136,8 @@ void sim_text(const struct sim_report *r, bool verbose)
 	snprintf(title, sizeof(title), "blocks of %s filled per request",
 		 size_text(r->block, size));
 	table(r, title, fills_per_request, 2);
+	if (r->tiers.nr)
+		sim_text_tiers(r);
 	if (verbose)
 		table(r, "million references simulated per second", mega_refs,
 		      2);

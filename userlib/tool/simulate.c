@@ -8,14 +8,14 @@
 
 #include "kvlift.h"
 #include "simulate.h"
+#include "traceopt.h"
 #include "util.h"
 
-#define GENERATED 1500u /* requests when none are asked for */
+#define SIZES "1%,5%,10%,20%" /* when none are asked for */
 
 struct args {
-	const char *trace, *generate;
-	const char *cache, *policies, *plot;
-	uint64_t requests, seed;
+	struct trace_opts trace;
+	const char *cache, *tiers, *policies, *plot;
 	bool as_json, verbose, atomic;
 };
 
@@ -30,9 +30,9 @@ static const char help[] =
 	"  --cache LIST       sizes, as a share of the distinct blocks or as a number of\n"
 	"                     blocks (1%,5%,10%,20%)\n"
 	"  --policy LIST      of the policies below (all)\n"
-	"  --requests N       only the first N requests\n"
-	"  --generate KIND    no file: make requests up, chat (default) or agent\n"
-	"  --seed N           of the generator\n"
+	"  --tiers LIST       tiers below that cache, dram: of cxl=SIZE and nvme or\n"
+	"                     nvme=SIZE; dram=SIZE instead of --cache\n"
+	"  --ahead            write each block down to nvme as soon as it is there\n" TRACE_OPTIONS_HELP
 	"  --atomic           look each request up as a whole, and keep chains whole;\n"
 	"                     only policies that can (leaf and gittins, which always do, and\n"
 	"                     opt)\n"
@@ -67,8 +67,7 @@ double sim_prefix_hit(const struct sim_result *c)
 
 double sim_refs_per_s(const struct sim_result *c)
 {
-	return c->elapsed_ns ? (double)c->refs * 1e9 / (double)c->elapsed_ns
-			     : 0;
+	return c->cpu_ns ? (double)c->refs * 1e9 / (double)c->cpu_ns : 0;
 }
 
 double sim_gap_closed(const struct sim_report *r, unsigned int policy,
@@ -91,133 +90,11 @@ double sim_gap_closed(const struct sim_report *r, unsigned int policy,
 	return (sim_prefix_hit(sim_cell(r, policy, size)) - from) / (to - from);
 }
 
-/* The next item of a list with commas; false at the end. */
-static bool next_item(const char **list, const char **item, size_t *len)
-{
-	if (!*list)
-		return false;
-	*item = *list;
-	*len = strcspn(*list, ",");
-	*list = (*list)[*len] ? *list + *len + 1 : NULL;
-	return true;
-}
-
-/* "12.5%" as a share; false when it is not one. */
-static bool percent(const char *s, double *share)
-{
-	char *end;
-
-	/* No sign, no hexadecimal, no infinity. */
-	if (strspn(s, "0123456789.") + 1 != strlen(s))
-		return false;
-	*share = strtod(s, &end) / 100;
-	return end != s && !strcmp(end, "%") && *share <= 1;
-}
-
-static int parse_size_item(struct sim_size *size, uint32_t blocks)
-{
-	uint64_t n;
-	double share;
-
-	if (percent(size->text, &share))
-		n = (uint64_t)(share * blocks + 0.5);
-	else if (parse_u64(size->text, UINT32_MAX - 1, &n))
-		return usage_error(
-			"--cache %s: neither a share from 0%% to 100%% nor a number of blocks",
-			size->text);
-	if (!n && blocks)
-		return usage_error(
-			"--cache %s: a cache of 0 blocks; the trace has %u distinct ones, so give %.2g%% or more",
-			size->text, blocks, 100.0 / blocks);
-	size->blocks = (uint32_t)n;
-	return 0;
-}
-
-int sim_parse_sizes(struct sim_report *r, const char *list, uint32_t blocks)
-{
-	const char *item;
-	size_t len;
-	int ret;
-
-	r->nr_sizes = 0;
-	while (next_item(&list, &item, &len)) {
-		struct sim_size *size = &r->sizes[r->nr_sizes];
-
-		if (r->nr_sizes == SIM_MAX_SIZES)
-			return usage_error("--cache: more than %u sizes",
-					   SIM_MAX_SIZES);
-		if (!len || len >= sizeof(size->text))
-			return usage_error("--cache %.*s: not a size like 5%%",
-					   (int)len, item);
-		memcpy(size->text, item, len);
-		size->text[len] = 0;
-		ret = parse_size_item(size, blocks);
-		if (ret)
-			return ret;
-		r->nr_sizes++;
-	}
-	return 0;
-}
-
-static int no_policy(const char *name, size_t len)
-{
-	char names[256] = "";
-	const struct sim_policy *const *p;
-	size_t at = 0;
-
-	for (p = sim_policies; *p && at < sizeof(names); p++)
-		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
-				       at ? ", " : "", (*p)->name);
-	return usage_error("--policy %.*s: no such policy; there are %s",
-			   (int)len, name, names);
-}
-
-static bool can(const struct sim_policy *p, bool atomic)
-{
-	return !atomic || (p->modes & SIM_ATOMIC);
-}
-
-static void add_policy(struct sim_report *r, const struct sim_policy *p,
-		       bool atomic)
-{
-	r->policies[r->nr_policies] = p;
-	r->modes[r->nr_policies++] = atomic ? SIM_ATOMIC : p->mode;
-}
-
-int sim_parse_policies(struct sim_report *r, const char *list, bool atomic)
-{
-	const struct sim_policy *p;
-	const char *item;
-	unsigned int i;
-	size_t len;
-
-	r->nr_policies = 0;
-	for (i = 0; !list && sim_policies[i]; i++)
-		if (can(sim_policies[i], atomic))
-			add_policy(r, sim_policies[i], atomic);
-	while (next_item(&list, &item, &len)) {
-		p = sim_find(item, len);
-		if (!p)
-			return no_policy(item, len);
-		for (i = 0; i < r->nr_policies; i++)
-			if (r->policies[i] == p)
-				return usage_error("--policy: %s stands twice",
-						   p->name);
-		if (!can(p, atomic))
-			return usage_error(
-				"--atomic: %s does not evict the ends of chains first; without --policy those that do are run",
-				p->name);
-		add_policy(r, p, atomic);
-	}
-	return 0;
-}
-
 enum {
 	OPT_CACHE = 256,
+	OPT_TIERS,
+	OPT_AHEAD,
 	OPT_POLICY,
-	OPT_REQUESTS,
-	OPT_GENERATE,
-	OPT_SEED,
 	OPT_ATOMIC,
 	OPT_BATCH,
 	OPT_BLOCK,
@@ -229,10 +106,10 @@ enum {
 
 static const struct option options[] = {
 	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "tiers", required_argument, NULL, OPT_TIERS },
+	{ "ahead", no_argument, NULL, OPT_AHEAD },
 	{ "policy", required_argument, NULL, OPT_POLICY },
-	{ "requests", required_argument, NULL, OPT_REQUESTS },
-	{ "generate", required_argument, NULL, OPT_GENERATE },
-	{ "seed", required_argument, NULL, OPT_SEED },
+	TRACE_LONG_OPTIONS,
 	{ "atomic", no_argument, NULL, OPT_ATOMIC },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
@@ -243,27 +120,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
-
-static int trace_arg(int c, struct args *a)
-{
-	switch (c) {
-	case OPT_REQUESTS:
-		if (parse_u64(optarg, UINT32_MAX, &a->requests) || !a->requests)
-			return usage_error("--requests %s: not a number",
-					   optarg);
-		return 0;
-	case OPT_SEED:
-		if (parse_u64(optarg, UINT64_MAX, &a->seed))
-			return usage_error("--seed %s: not a number", optarg);
-		return 0;
-	default:
-		if (strcmp(optarg, "chat") != 0 && strcmp(optarg, "agent") != 0)
-			return usage_error("--generate %s: chat or agent",
-					   optarg);
-		a->generate = optarg;
-		return 0;
-	}
-}
 
 static int hints_arg(struct sim_report *r)
 {
@@ -290,10 +146,12 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 	case OPT_POLICY:
 		a->policies = optarg;
 		return 0;
-	case OPT_REQUESTS:
-	case OPT_GENERATE:
-	case OPT_SEED:
-		return trace_arg(c, a);
+	case OPT_TIERS:
+		a->tiers = optarg;
+		return 0;
+	case OPT_AHEAD:
+		r->tiers.is_stored_ahead = true;
+		return 0;
 	case OPT_ATOMIC:
 		a->atomic = true;
 		return 0;
@@ -321,7 +179,24 @@ static int take_arg(int c, struct args *a, struct sim_report *r)
 		a->as_json = true;
 		return 0;
 	}
-	return usage_error("bad option");
+	return trace_opt(&a->trace, c);
+}
+
+/* For a trace of that many distinct blocks; 0 when that is not known yet. */
+static int take_sizes(const struct args *a, struct sim_report *r,
+		      uint32_t blocks)
+{
+	int ret = 0;
+
+	r->nr_sizes = 0;
+	if (a->tiers)
+		ret = sim_parse_tiers(r, a->tiers, a->cache, blocks);
+	if (!ret && !r->nr_sizes)
+		ret = sim_parse_sizes(r, a->cache ? a->cache : SIZES, blocks);
+	if (!ret && r->tiers.is_stored_ahead &&
+	    !(r->tiers.nr && r->tiers.tier[r->tiers.nr - 1].is_device))
+		ret = usage_error("--ahead: there is no nvme in --tiers");
+	return ret;
 }
 
 /* 0: go on, else the exit status plus one. */
@@ -339,38 +214,13 @@ static int parse_args(int argc, char **argv, struct args *a,
 		if (ret)
 			return ret + 1;
 	}
-	if (argc - optind > 1)
-		ret = usage_error("more than one trace");
-	else if (argc - optind == 1 && a->generate)
-		ret = usage_error("a trace and --generate exclude each other");
-	else
+	ret = trace_operand(&a->trace, argc, argv);
+	if (!ret)
 		ret = sim_parse_policies(r, a->policies, a->atomic);
 	/* What is no size at all is told before a long trace is read. */
 	if (!ret)
-		ret = sim_parse_sizes(r, a->cache, 0);
-	a->trace = argv[optind];
+		ret = take_sizes(a, r, 0);
 	return ret ? ret + 1 : 0;
-}
-
-static int get_trace(struct args *a, struct trace *t)
-{
-	bool agent = a->generate && !strcmp(a->generate, "agent");
-	int ret;
-
-	if (a->trace) {
-		ret = trace_load(t, a->trace, a->requests);
-	} else {
-		a->trace = agent ? "generated agent" : "generated chat";
-		ret = trace_generate(t, agent ? GEN_AGENT : GEN_CHAT, a->seed,
-				     a->requests ? a->requests : GENERATED);
-		if (ret)
-			error("%s", kvlift_strerror(ret));
-	}
-	if (!ret && !t->nr_ids) {
-		error("%s: no block in it", a->trace);
-		ret = -ENODATA;
-	}
-	return ret;
 }
 
 struct steps {
@@ -387,7 +237,11 @@ static void step(void *arg, uint64_t refs)
 
 static int run_all(struct sim_report *r, const uint32_t *hints)
 {
-	struct sim_setup setup = { .batch = r->batch, .hints = hints };
+	struct sim_setup setup = {
+		.batch = r->batch,
+		.hints = hints,
+		.tiers = r->tiers.nr ? &r->tiers : NULL,
+	};
 	struct steps s = { .before = 0 };
 	unsigned int i, k;
 	int ret = 0;
@@ -412,11 +266,13 @@ static int run_all(struct sim_report *r, const uint32_t *hints)
 	return ret;
 }
 
-static int simulate(struct args *a, struct sim_report *r)
+static int simulate(struct args *a, struct sim_report *r, struct trace *t)
 {
 	uint32_t *hints = NULL;
 	int ret;
 
+	/* Policies that learn when blocks come back need a clock that goes. */
+	trace_set_clock(t);
 	if (r->hints) {
 		hints = sim_make_hints(r->t, r->hints);
 		if (!hints)
@@ -426,7 +282,7 @@ static int simulate(struct args *a, struct sim_report *r)
 			    sizeof(*r->results));
 	if (!r->results)
 		abort();
-	r->trace = a->trace;
+	r->trace = a->trace.trace;
 	ret = run_all(r, hints);
 	free(hints);
 	if (!ret && a->plot)
@@ -443,7 +299,7 @@ static int simulate(struct args *a, struct sim_report *r)
 
 int run_simulate(int argc, char **argv)
 {
-	struct args a = { .cache = "1%,5%,10%,20%", .seed = 1 };
+	struct args a = { .trace = { .seed = 1 } };
 	struct sim_report r = { .block = 64 * MIB, .batch = 1 };
 	struct trace t;
 	int ret;
@@ -451,15 +307,13 @@ int run_simulate(int argc, char **argv)
 	ret = parse_args(argc, argv, &a, &r);
 	if (ret)
 		return ret - 1;
-	if (trace_init(&t))
-		abort();
 	r.t = &t;
-	if (get_trace(&a, &t))
+	if (trace_get(&a.trace, &t))
 		ret = EXIT_FAIL;
 	else
-		ret = sim_parse_sizes(&r, a.cache, t.nr_ids);
+		ret = take_sizes(&a, &r, t.nr_ids);
 	if (!ret)
-		ret = simulate(&a, &r);
+		ret = simulate(&a, &r, &t);
 	trace_free(&t);
 	return ret;
 }

@@ -19,6 +19,7 @@ struct sim_report {
 	uint64_t block; /* bytes */
 	uint32_t batch;
 	enum sim_hints hints;
+	struct sim_tiers_setup tiers; /* nr is 0: the cache alone */
 	struct sim_size sizes[SIM_MAX_SIZES];
 	unsigned int nr_sizes;
 	const struct sim_policy *policies[SIM_MAX_POLICIES];
@@ -49,6 +50,12 @@ double sim_gap_closed(const struct sim_report *r, unsigned int policy,
  */
 int sim_parse_sizes(struct sim_report *r, const char *list, uint32_t blocks);
 /*
+ * "cxl=10%,nvme" into r->tiers, and the size of dram, if it is there, into
+ * r->sizes; cache is what --cache said, or NULL. The same.
+ */
+int sim_parse_tiers(struct sim_report *r, const char *list, const char *cache,
+		    uint32_t blocks);
+/*
  * Names into r->policies; NULL is all that can be run so. 0, or EXIT_USAGE
  * after a message.
  */
@@ -56,6 +63,11 @@ int sim_parse_policies(struct sim_report *r, const char *list, bool atomic);
 
 void sim_json(const struct sim_report *r);
 void sim_text(const struct sim_report *r, bool verbose);
+/* Their parts about the tiers, where there are several. */
+struct json;
+void sim_json_tiers(struct json *j, const struct sim_report *r,
+		    unsigned int policy, unsigned int size);
+void sim_text_tiers(const struct sim_report *r);
 /* Hit rate over size as an SVG file. 0 or -errno. */
 int sim_plot(const struct sim_report *r, const char *path);
 

@@ -160,6 +160,17 @@ uint32_t trace_find(const struct trace *t, uint64_t id)
 	return *find(t->hash, t->hash_mask, t->ids, id);
 }
 
+void trace_set_clock(struct trace *t)
+{
+	uint64_t i;
+
+	for (i = 0; i < t->nr_requests; i++)
+		if (t->info[i].timestamp > 0)
+			return;
+	for (i = 0; i < t->nr_requests; i++)
+		t->info[i].timestamp = 1000 * (double)i;
+}
+
 double trace_reuse(const struct trace *t)
 {
 	if (!t->nr_refs)

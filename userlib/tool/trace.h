@@ -57,6 +57,8 @@ int trace_add_request(struct trace *t, const struct request *r);
 uint32_t trace_find(const struct trace *t, uint64_t id);
 /* Up to max requests (0: all) of a file. Errors are printed. 0 or -errno. */
 int trace_load(struct trace *t, const char *path, uint64_t max);
+/* Requests come a second apart from each other, if none has a time. */
+void trace_set_clock(struct trace *t);
 /* Share of references that an infinite cache would hit. */
 double trace_reuse(const struct trace *t);
 

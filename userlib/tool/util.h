@@ -31,6 +31,8 @@ int run_advise(int argc, char **argv);
 int run_drain(int argc, char **argv);
 int run_seal(int argc, char **argv);
 int run_domain(int argc, char **argv);
+int run_trace(int argc, char **argv);
+int run_policy(int argc, char **argv);
 int run_replay(int argc, char **argv);
 int run_simulate(int argc, char **argv);
 int run_bench(int argc, char **argv);

@@ -147,7 +147,8 @@ static int walk(struct walk *w, const struct file *f, uint64_t first,
 				 end - first < CHUNK ? end - first : CHUNK,
 				 words);
 		if (n > 0 && w->heat)
-			n = kvlift_heat(f->region, first, (uint64_t)n, heats);
+			n = kvlift_heat_get(f->region, first, (uint64_t)n,
+					    heats);
 		if (n <= 0)
 			break;
 		for (i = 0; i < n; i++)

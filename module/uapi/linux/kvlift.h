@@ -99,6 +99,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_BTF		(1ULL << 4)
 /* Directories can be domains (KVLIFT_IOC_DOMAIN_SET). */
 #define KVLIFT_F_DOMAIN		(1ULL << 16)
+/* Hints are taken (KVLIFT_IOC_HINT). */
+#define KVLIFT_F_HINT		(1ULL << 17)
 /* Blocks have a heat (KVLIFT_IOC_HEAT). */
 #define KVLIFT_F_HEAT		(1ULL << 21)
 /* Touches can be reported through a ring (KVLIFT_IOC_TOUCH_RING). */
@@ -496,6 +498,177 @@ struct kvlift_drain {
 	__u64 reserved[2];
 };
 
+/*
+ * Hints (KVLIFT_IOC_HINT, 0.1): what an engine knows about blocks and sessions.
+ * They reach the policy in the order they were given, and bind nobody.
+ */
+enum kvlift_hint_op {
+	/*
+	 * The next blocks of the chain of a request: @first to
+	 * @first + @count - 1 of the region @fd. Each block's parent is the one
+	 * before it in the chain, the first time it is told.
+	 */
+	KVLIFT_HINT_CHAIN = 1,
+	/*
+	 * Ends the chain: a request of @session uses those blocks now, in this
+	 * order. With KVLIFT_HINT_PARTIAL the last one is not full yet, so that
+	 * it cannot be the prefix of another request.
+	 */
+	KVLIFT_HINT_REQUEST = 2,
+	/* The session's turn has ended; it comes back in about @ms. */
+	KVLIFT_HINT_RETURNS = 3,
+	/* The session is over. */
+	KVLIFT_HINT_OVER = 4,
+	/* Block @first of @fd follows block @parent of @parent_fd. */
+	KVLIFT_HINT_PARENT = 5,
+	/* These blocks are used next in about @ms. */
+	KVLIFT_HINT_USE = 6,
+	/* These blocks matter more or less than others: @value, 0 is normal. */
+	KVLIFT_HINT_PRIO = 7,
+	/*
+	 * For replays of traces: to the policy it is now @session ns after some
+	 * start, until the next one of these. CAP_SYS_ADMIN.
+	 */
+	KVLIFT_HINT_CLOCK = 8,
+};
+
+/**
+ * struct kvlift_hint - one hint
+ * @op:		enum kvlift_hint_op
+ * @fd:		region, open for reading, where blocks are named; else -1
+ * @session:	the engine's number of a session, or of one branch of it where
+ *		it has several; 0: not told. Sessions of different users do not
+ *		mix
+ * @first:	first block
+ * @count:	blocks, at most KVLIFT_REQ_MAX_BLOCKS
+ * @parent:	block of @parent_fd
+ * @parent_fd:	region, open for reading
+ * @ms:		milliseconds from now
+ * @value:	KVLIFT_HINT_PRIO: -128 to 127
+ * @flags:	KVLIFT_HINT_PARTIAL, or zero
+ */
+#define KVLIFT_HINT_PARTIAL	(1u << 0)
+struct kvlift_hint {
+	__u32 op;
+	__s32 fd;
+	__u64 session;
+	__u64 first;
+	__u64 count;
+	__u64 parent;
+	__s32 parent_fd;
+	__u32 ms;
+	__s32 value;
+	__u32 flags;
+	__u64 reserved;
+};
+
+/**
+ * struct kvlift_hints - batch of hints (KVLIFT_IOC_HINT)
+ * @ptr:	address of an array of struct kvlift_hint
+ * @count:	entries, at most KVLIFT_HINT_MAX
+ * @flags:	zero
+ * @done:	out: entries that were taken
+ *
+ * A chain begins and ends within one call and has at most
+ * KVLIFT_CHAIN_MAX blocks. Fails only when the first entry is wrong: EINVAL;
+ * EBADF, EACCES about its descriptor; EXDEV: that is of another pool; E2BIG:
+ * more blocks than KVLIFT_CHAIN_MAX; EAGAIN: the policy's worker is behind;
+ * EPERM; EOPNOTSUPP: the pool has no DRAM; ENOMEM.
+ */
+#define KVLIFT_HINT_MAX		65536u
+#define KVLIFT_CHAIN_MAX	65536u
+struct kvlift_hints {
+	__u64 ptr;
+	__u32 count;
+	__u32 flags;
+	__u64 done;
+	__u64 reserved[2];
+};
+
+/*
+ * Policies: what the callbacks of a struct kvlift_policy_ops see (0.1). Written
+ * against with bpf/include/kvlift/policy.h.
+ */
+#define KVLIFT_POLICY_NAME	16u	/* bytes, with the NUL */
+#define KVLIFT_POLICY_BATCH	64u	/* most ids of one call of accessed() */
+#define KVLIFT_POLICY_LISTS	8u
+#define KVLIFT_POLICY_STORAGE	64u	/* most bytes a policy keeps per block */
+#define KVLIFT_NO_BLOCK		0xffffffffu
+#define KVLIFT_NO_LIST		0xffffffffu
+#define KVLIFT_OVER		0xffffffffu /* hint(): the session is over */
+
+/* Flags of a policy: what is resident is closed under "parent of". */
+#define KVLIFT_POLICY_PREFIX	(1u << 0)
+
+/* Ends of a list; and directions: towards that end. */
+#define KVLIFT_HEAD		0u
+#define KVLIFT_TAIL		1u
+
+/* What admit() returns, or the tier below where the block should be. */
+#define KVLIFT_KEEP		0
+#define KVLIFT_BYPASS		(-1)
+
+/**
+ * struct kvlift_ctx - what a policy sees of its pool; read only
+ * @now_ns:	CLOCK_MONOTONIC of what is being told, ns
+ * @capacity:	blocks that may be resident
+ * @resident:	blocks that are
+ * @max_blocks:	ids are below this
+ * @block_shift: log2 of the bytes of a block
+ * @nr:		number of the running request, from 0
+ * @session:	of the running request, 0: not told
+ * @len:	blocks in its chain (kvlift_chain())
+ * @whole:	of them, full ones
+ * @cached:	how many were resident before the first that was not
+ * @flags:	KVLIFT_CTX_*
+ * @pool:	number of the pool
+ */
+/* The request was told, with its chain. Else: blocks that were used together. */
+#define KVLIFT_CTX_TOLD		(1u << 0)
+struct kvlift_ctx {
+	__u64 now_ns;
+	__u32 capacity;
+	__u32 resident;
+	__u32 max_blocks;
+	__u32 block_shift;
+	__u64 nr;
+	__u64 session;
+	__u32 len;
+	__u32 whole;
+	__u32 cached;
+	__u32 flags;
+	__u32 pool;
+	__u32 pad;
+};
+
+/**
+ * struct kvlift_block_info - a block (kvlift_info())
+ * @region:	region id
+ * @index:	block of the region
+ * @session:	that used it last, 0: not told
+ * @heat:	decayed touches
+ * @parent:	id, or KVLIFT_NO_BLOCK
+ * @depth:	blocks before it in its chain
+ * @children:	resident blocks whose parent it is
+ * @tier:	where it is now, KVLIFT_NR_TIERS: nowhere
+ * @prio:	as told, 0 is normal
+ * @resident:	1 or 0
+ * @use_ms:	expected to be used in so many ms from now, 0: not told
+ */
+struct kvlift_block_info {
+	__u64 region;
+	__u64 index;
+	__u64 session;
+	__u32 heat;
+	__u32 parent;
+	__u32 depth;
+	__u32 children;
+	__u32 tier;
+	__s32 prio;
+	__u32 resident;
+	__u32 use_ms;
+};
+
 /* Domains nest this deep below the root; values below are per domain. */
 #define KVLIFT_DOMAIN_DEPTH	4
 #define KVLIFT_DOMAIN_WEIGHT	100	/* default weight */
@@ -590,6 +763,8 @@ struct kvlift_domain {
 #define KVLIFT_IOC_TOUCH_RING	_IOWR(KVLIFT_IOC_MAGIC, 22, \
 				      struct kvlift_touch_ring)
 #define KVLIFT_IOC_DRAIN	_IOWR(KVLIFT_IOC_MAGIC, 20, struct kvlift_drain)
+/* On any descriptor of the pool. */
+#define KVLIFT_IOC_HINT		_IOWR(KVLIFT_IOC_MAGIC, 23, struct kvlift_hints)
 
 /* The descriptor must be open for writing. */
 #define KVLIFT_IOC_SEAL		_IOWR(KVLIFT_IOC_MAGIC, 8, struct kvlift_seal)

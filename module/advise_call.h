@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* How callbacks of a policy are called; for advise*.c only. */
+#ifndef KVL_ADVISE_CALL_H
+#define KVL_ADVISE_CALL_H
+
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+
+#include "advise.h"
+
+/* CPU time of a callback, ns, and rounds of its loops. */
+#define KVL_CALL_NS	(200 * NSEC_PER_MSEC)
+#define KVL_CALL_ROUNDS	BIT(18)
+
+struct kvl_call_time {
+	u64 start;
+	u64 cpu;
+};
+
+/*
+ * A BPF policy may go at any time: it is there for as long as the RCU section
+ * lasts. NULL: it has gone, or there is none.
+ */
+static inline const struct kvlift_policy_ops *
+kvl_call_enter(struct kvl_advisor *a)
+{
+	const struct kvlift_policy_ops *ops = a->ops;
+
+	if (!ops)
+		return NULL;
+	rcu_read_lock();
+	if (likely(READ_ONCE(a->live) == (a->is_bpf ? ops : NULL)))
+		return ops;
+	rcu_read_unlock();
+	a->ops = NULL;
+	a->attached = false;
+	a->refresh = true;
+	return NULL;
+}
+
+static inline void kvl_call_start(struct kvl_advisor *a, enum kvl_call call,
+				  struct kvl_call_time *t)
+{
+	a->call = call;
+	a->rounds = KVL_CALL_ROUNDS;
+	t->start = local_clock();
+	t->cpu = current->se.sum_exec_runtime;
+	a->deadline = t->cpu + KVL_CALL_NS;
+}
+
+void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t);
+
+/* A callback with a result; @none when there is no such callback. */
+#define KVL_ASK(advisor, which, member, none, ...)			\
+({									\
+	struct kvl_advisor *a__ = advisor;				\
+	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
+	typeof(none) ret__ = none;					\
+									\
+	if (ops__) {							\
+		typeof(ops__->member) call__ = ops__->member;		\
+									\
+		if (call__) {						\
+			struct kvl_call_time t__;			\
+									\
+			kvl_call_start(a__, which, &t__);		\
+			ret__ = call__(&a__->ctx, ##__VA_ARGS__);	\
+			kvl_call_end(a__, &t__);			\
+		}							\
+		rcu_read_unlock();					\
+	}								\
+	ret__;								\
+})
+
+#define KVL_TELL(advisor, which, member, ...)				\
+do {									\
+	struct kvl_advisor *a__ = advisor;				\
+	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
+									\
+	if (ops__) {							\
+		typeof(ops__->member) call__ = ops__->member;		\
+									\
+		if (call__) {						\
+			struct kvl_call_time t__;			\
+									\
+			kvl_call_start(a__, which, &t__);		\
+			call__(&a__->ctx, ##__VA_ARGS__);		\
+			kvl_call_end(a__, &t__);			\
+		}							\
+		rcu_read_unlock();					\
+	}								\
+} while (0)
+
+#endif /* KVL_ADVISE_CALL_H */

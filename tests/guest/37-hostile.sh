@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Policies that do harm: never a wrong byte, never a stuck pool, thrown out within a second with a reason.
+# guest: --devices nvme,cxl --memory 2G
+# kernels: 6.12 newest debug
+# time: 420
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/policy.sh"
+
+need_nvme
+load
+need_policies
+mkpool 64K 4M - 64M
+p=$(pool)
+MB=1048576
+swaps=1000 kills=10 races=30 limit=1000
+case ${KVLIFT_KERNEL:-} in debug) kills=3 races=10 limit=5000 ;; esac
+load_start 2 $((3 * MB))
+
+# in_force WHAT: the built-in policy decides and works.
+in_force() {
+	pol_is name "$(pol builtin)" || fail "$1: $(pol name) is in charge"
+	goes_on "$1"
+}
+
+# out NAME KIND WORDS: loaded, ejected in time for that reason, and gone.
+out() {
+	local name=$1 t0 ms
+	t0=$(date +%s%N)
+	if kvlift policy load "$BPF/$name.bpf.o" $MNT >"$TMP/out" 2>&1; then
+		t0=$(date +%s%N)
+		until_true 20 pol_is state ejected || fail "$name: not ejected: $(kvlift policy show $MNT)"
+	else
+		grep -q 'was ejected' "$TMP/out" || fail "$name: $(cat "$TMP/out")"
+	fi
+	ms=$((($(date +%s%N) - t0) / 1000000))
+	say "$name: ejected after $ms ms ($(pol kind), $(pol code)): $(pol reason)"
+	[ $ms -lt $limit ] || fail "$name: ejected after $ms ms"
+	[ "$(pol last)" = "$name" ] && [ "$(pol kind)" = "$2" ] && grep -q "$3" <<<"$(pol reason)" ||
+		fail "$name: $(pol last) $(pol kind) $(pol code) $(pol reason)"
+	kvlift policy show $MNT | grep -q "the last one, $name, was ejected ($2, -[0-9]*): .*$3" || fail "$name: $(kvlift policy show $MNT | head -n 3)"
+	in_force "$name"
+	kvlift policy unload $MNT >/dev/null 2>&1
+	[ ! -e $PINS ] || fail "$name: left over: $(find $PINS)"
+}
+
+# refused NAME WORDS: not even loaded, and the message says what to do.
+refused() {
+	kvlift policy load "$BPF/$1.bpf.o" $MNT >"$TMP/out" 2>&1 && fail "$1 was loaded"
+	grep -q "$2" "$TMP/out" || fail "$1: $(cat "$TMP/out")"
+	pol_is state none || pol_is state ejected || fail "$1: $(pol state)"
+	[ ! -e $PINS ] || fail "$1: left over: $(find $PINS)"
+	say "$1: $(grep -m 1 "$2" "$TMP/out" | cut -c 1-100)"
+}
+
+# survives NAME: it may be bad, but nobody else suffers, and it can be taken away.
+survives() {
+	local n
+	kvlift policy load "$BPF/$1.bpf.o" $MNT >"$TMP/out" 2>&1 || fail "$1: $(cat "$TMP/out")"
+	for n in 1 2 3; do goes_on "$1"; done
+	say "$1: $(pol state) $(pol reason), victims $(pol victims), short $(pol victims_short), bad $(pol bad_answers), longest $(pol callbacks_ns_max) ns"
+	kvlift policy unload $MNT >"$TMP/out" 2>&1 || fail "$1: $(cat "$TMP/out")"
+	in_force "$1"
+}
+
+refused bpf_for 'kvlift_for()'
+refused bpf_loop 'kvlift_for()'
+refused may_goto 'kvlift_for()'
+refused sleep 'may not sleep'
+refused storage '64 bytes'
+refused flags 'flags'
+refused refuse 'ejected (refused, -25)'
+load_ok "refused"
+
+out none stall 'no victim'
+out garbage answer 'wrong answers'
+out same answer 'wrong answers'
+out foreign answer 'wrong answers'
+out spin timeout 'victims()'
+out nest timeout 'added()'
+
+survives churn
+survives storm
+survives nosize
+survives slow
+
+# Gone while it is asked, exchanged, killed, two at a time.
+run polswap "$p" nolink "$BPF/slow.bpf.o"
+run polswap "$p" detach 40 "$BPF/slow.bpf.o"
+in_force "detached"
+run polswap "$p" kill $kills "$BPF/slow.bpf.o"
+in_force "killed"
+run polswap "$p" race $races "$BPF/slow.bpf.o" "$BPF/watch.bpf.o"
+in_force "two loaders"
+run polswap "$p" swap $swaps "$BPF/slow.bpf.o" "$BPF/churn.bpf.o"
+in_force "$swaps swaps"
+
+# By the tool, two at a time: one after the other is in charge, none is lost.
+for i in 1 2 3 4; do
+	kvlift policy load lru $MNT >"$TMP/a" 2>&1 & a=$!
+	kvlift policy load simple $MNT >"$TMP/b" 2>&1 & b=$!
+	wait $a || fail "beside another: $(cat "$TMP/a")"
+	wait $b || fail "beside another: $(cat "$TMP/b")"
+	pol_is state active || fail "of two loaders none is in charge"
+	others=0
+	for f in "$PINS/$p/policy_progs"/*; do
+		case ${f##*/} in "$(pol name)"_*) ;; *) others=1 ;; esac
+	done
+	[ $others = 0 ] ||
+		fail "$(pol name) is in charge, pinned are $(ls $PINS/"$p"/policy_progs)"
+done
+# One that ruins an exchange takes nobody's place.
+kvlift policy load "$BPF/refuse.bpf.o" $MNT >"$TMP/out" 2>&1 && fail "refuse was loaded"
+grep -q 'ejected (refused, -25)' "$TMP/out" || fail "refuse: $(cat "$TMP/out")"
+goes_on "refuse in an exchange"
+kvlift policy unload $MNT >/dev/null 2>&1
+in_force "the end"
+load_stop
+umount_pool
+rmmod_in_time
+load
+check_clean
