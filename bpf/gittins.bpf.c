@@ -55,53 +55,44 @@ static u32 index_of(struct kvlift_ctx *ctx, struct gittins *g, u32 id)
 }
 
 /* Of the same index the least recently used is the first. */
-static void push(struct kvlift_ctx *ctx, struct gittins *g, u32 id)
+static void add_candidate(struct kvlift_ctx *ctx, struct gittins *g, u32 id)
 {
-	struct gittins_candidate *c, *up;
 	struct gittins_block *b = gittins_block(ctx, id);
-	u32 at = g->nr_candidates + 1, i;
-	u64 key;
+	struct gittins_candidate *c;
 
-	if (!b || at > GITTINS_CANDIDATES)
+	if (!b || g->nr_candidates >= GITTINS_CANDIDATES)
 		return;
-	key = (u64)index_of(ctx, g, id) << 32 | b->last;
-	g->nr_candidates = at;
-	for (i = 0; i < 7; i++) {
-		c = kvlift_at(g->candidates, at);
-		up = kvlift_at(g->candidates, at / 2);
-		if (at <= 1 || up->key <= key)
-			break;
-		*c = *up;
-		at /= 2;
-	}
-	c = kvlift_at(g->candidates, at);
-	c->key = key;
+	c = kvlift_at(g->candidates, g->nr_candidates);
+	c->key = (u64)index_of(ctx, g, id) << 32 | b->last;
 	c->id = id;
+	g->nr_candidates++;
+	g->least = GITTINS_NONE;
 }
 
-static void pop(struct gittins *g)
+static void drop_least(struct gittins *g)
 {
-	struct gittins_candidate e, *c, *right;
-	u32 n = g->nr_candidates - 1, at = 1, child, i;
+	u32 last = --g->nr_candidates;
 
-	e = *kvlift_at(g->candidates, n + 1);
-	g->nr_candidates = n;
-	for (i = 0; i < 7; i++) {
-		child = at * 2;
-		if (child > n)
-			break;
-		c = kvlift_at(g->candidates, child);
-		right = kvlift_at(g->candidates, child + 1);
-		if (child < n && right->key < c->key) {
-			child++;
-			c = right;
+	*kvlift_at(g->candidates, g->least) = *kvlift_at(g->candidates, last);
+	g->least = GITTINS_NONE;
+}
+
+static struct gittins_candidate *find_least(struct kvlift_ctx *ctx,
+					    struct gittins *g)
+{
+	u64 key, least = ~0ULL;
+	u32 i;
+
+	if (g->least == GITTINS_NONE) {
+		kvlift_for(i, ctx, 0, g->nr_candidates) {
+			key = kvlift_at(g->candidates, i)->key;
+			if (key >= least)
+				continue;
+			least = key;
+			g->least = i;
 		}
-		if (c->key >= e.key)
-			break;
-		*kvlift_at(g->candidates, at) = *c;
-		at = child;
 	}
-	*kvlift_at(g->candidates, at) = e;
+	return kvlift_at(g->candidates, g->least);
 }
 
 /* A sample, as the indices of all leaves change with time. */
@@ -120,28 +111,30 @@ static void draw_candidates(struct kvlift_ctx *ctx, struct gittins *g)
 		if (first == KVLIFT_NO_BLOCK)
 			first = id;
 		if (!kvlift_bound(ctx, id))
-			push(ctx, g, id);
+			add_candidate(ctx, g, id);
 		id = kvlift_index_next(ctx, id);
 	}
 	g->cursor = id;
 }
 
-/* The first of the candidates, or NO_BLOCK. */
-static u32 cheapest(struct kvlift_ctx *ctx, struct gittins *g)
+/* The cheapest of the candidates, or NULL. */
+static struct gittins_candidate *cheapest(struct kvlift_ctx *ctx,
+					  struct gittins *g)
 {
-	u32 i, id;
+	struct gittins_candidate *c;
+	u32 i;
 
 	if (g->spent >= DRAWS || !g->nr_candidates)
 		draw_candidates(ctx, g);
 	kvlift_for(i, ctx, 0, GITTINS_CANDIDATES) {
 		if (!g->nr_candidates)
 			break;
-		id = g->candidates[1].id;
-		if (!kvlift_bound(ctx, id))
-			return id;
-		pop(g);
+		c = find_least(ctx, g);
+		if (!kvlift_bound(ctx, c->id))
+			return c;
+		drop_least(g);
 	}
-	return KVLIFT_NO_BLOCK;
+	return NULL;
 }
 
 /* The oldest leaf, if it is not of the running request. */
@@ -172,6 +165,7 @@ static void give_oldest(struct kvlift_ctx *ctx, struct gittins *g)
 KVLIFT_CALLBACK(void, gittins_victims, struct kvlift_ctx *ctx, u32 want)
 {
 	struct gittins *g = kvlift_state(ctx);
+	struct gittins_candidate *c;
 	u32 i, id;
 
 	if (g->guard.lru) {
@@ -179,10 +173,11 @@ KVLIFT_CALLBACK(void, gittins_victims, struct kvlift_ctx *ctx, u32 want)
 		return;
 	}
 	kvlift_for(i, ctx, 0, TRIES) {
-		id = cheapest(ctx, g);
-		if (id == KVLIFT_NO_BLOCK)
+		c = cheapest(ctx, g);
+		if (!c)
 			break;
-		pop(g);
+		id = c->id;
+		drop_least(g);
 		if (kvlift_victim(ctx, id))
 			continue;
 		g->spent++;
@@ -221,15 +216,14 @@ KVLIFT_CALLBACK(void, gittins_request, struct kvlift_ctx *ctx)
 KVLIFT_CALLBACK(s32, gittins_admit, struct kvlift_ctx *ctx, u32 id)
 {
 	struct gittins *g = kvlift_state(ctx);
-	u32 least;
+	struct gittins_candidate *c;
 
 	if (ctx->whole < ctx->len && id == kvlift_chain(ctx, ctx->len - 1))
 		return KVLIFT_BYPASS;
 	if (ctx->resident < ctx->capacity || g->guard.lru)
 		return KVLIFT_KEEP;
-	least = cheapest(ctx, g);
-	if (least == KVLIFT_NO_BLOCK ||
-	    index_of(ctx, g, id) > g->candidates[1].key >> 32)
+	c = cheapest(ctx, g);
+	if (!c || index_of(ctx, g, id) > c->key >> 32)
 		return KVLIFT_KEEP;
 	return KVLIFT_BYPASS;
 }
@@ -260,7 +254,7 @@ KVLIFT_CALLBACK(void, gittins_removed, struct kvlift_ctx *ctx, u32 id)
 		return;
 	add_leaf(ctx, g, parent);
 	if (g->is_drawn && !g->guard.lru && !kvlift_bound(ctx, parent))
-		push(ctx, g, parent);
+		add_candidate(ctx, g, parent);
 }
 
 KVLIFT_CALLBACK(void, gittins_forgotten, struct kvlift_ctx *ctx, u32 id)

@@ -12,12 +12,13 @@ struct {
 /* Events for which the reader left no room. */
 __u64 lost;
 
-static __always_inline struct kvl_trace_event *
-event(enum kvl_event_type type, struct bpf_raw_tracepoint_args *ctx)
+static __always_inline void *event_of(enum kvl_event_type type,
+				      struct bpf_raw_tracepoint_args *ctx,
+				      __u64 size)
 {
 	struct kvl_trace_event *e;
 
-	e = bpf_ringbuf_reserve(&kvl_events, sizeof(*e), 0);
+	e = bpf_ringbuf_reserve(&kvl_events, size, 0);
 	if (!e) {
 		__sync_fetch_and_add(&lost, 1);
 		return NULL;
@@ -32,6 +33,12 @@ event(enum kvl_event_type type, struct bpf_raw_tracepoint_args *ctx)
 	e->tid = (__u32)bpf_get_current_pid_tgid();
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	return e;
+}
+
+static __always_inline struct kvl_trace_event *
+event(enum kvl_event_type type, struct bpf_raw_tracepoint_args *ctx)
+{
+	return event_of(type, ctx, sizeof(struct kvl_trace_event));
 }
 
 static __always_inline void put_split(struct kvl_trace_event *e,
@@ -221,5 +228,30 @@ int event_limit(struct bpf_raw_tracepoint_args *ctx)
 	e->arg[0] = ARG(ctx, 3);
 	e->arg[1] = ARG(ctx, 4);
 	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* pool, domain, name, kind, code, reason: never too short to be told, either */
+SEC("raw_tp/kvlift_policy_exit")
+int event_policy(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvl_trace_policy *p;
+
+	if (!wanted(ARG(ctx, 0), ARG(ctx, 1)))
+		return 0;
+	p = event_of(KVL_EV_POLICY, ctx, sizeof(*p));
+	if (!p)
+		return 0;
+	p->e.index = 0;
+	p->e.count = 0;
+	p->e.why = ARG(ctx, 3);
+	p->e.err = ERR(ctx, 4);
+	p->name[0] = 0;
+	p->reason[0] = 0;
+	bpf_probe_read_kernel_str(p->name, sizeof(p->name),
+				  (void *)ARG(ctx, 2));
+	bpf_probe_read_kernel_str(p->reason, sizeof(p->reason),
+				  (void *)ARG(ctx, 5));
+	bpf_ringbuf_submit(p, 0);
 	return 0;
 }

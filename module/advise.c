@@ -422,7 +422,8 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 			break;
 		case KVLIFT_HINT_RETURNS:
 		case KVLIFT_HINT_OVER:
-			a->ctx.session = h->session;
+			if (h->session)
+				a->ctx.session = h->session;
 			KVL_TELL(a, KVL_CALL_HINT, hint,
 				 h->op == KVLIFT_HINT_OVER ? KVLIFT_OVER :
 							     h->ms);

@@ -475,7 +475,15 @@ void kvl_advise_eject(struct kvl_advisor *a, enum kvl_exit kind, int code,
 bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e);
 u32 kvl_advise_heat(struct kvl_advisor *a, const struct kvl_entry *e);
 
-/* advise_kfunc.c */
+/* advise_kfunc.c; a loop as the verifier knows it: words on the stack. */
+struct bpf_iter_kvlift_loop {
+	u64 opaque[2];
+} __aligned(8);
+
+int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
+			     struct kvlift_ctx *ctx, u32 from, u32 to);
+u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it);
+void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it);
 int kvl_kfunc_init(void);
 
 /* policy_bpf.c */

@@ -20,19 +20,15 @@ struct kvl_call_time {
 
 /*
  * A BPF policy may go at any time: it is there for as long as the RCU section
- * lasts. NULL: it has gone, or there is none.
+ * lasts that this is called in. NULL: it has gone, or there is none.
  */
 static inline const struct kvlift_policy_ops *
-kvl_call_enter(struct kvl_advisor *a)
+kvl_call_ops(struct kvl_advisor *a)
 {
 	const struct kvlift_policy_ops *ops = a->ops;
 
-	if (!ops)
-		return NULL;
-	rcu_read_lock();
-	if (likely(READ_ONCE(a->live) == (a->is_bpf ? ops : NULL)))
+	if (!ops || likely(READ_ONCE(a->live) == (a->is_bpf ? ops : NULL)))
 		return ops;
-	rcu_read_unlock();
 	a->ops = NULL;
 	a->attached = false;
 	a->refresh = true;
@@ -54,12 +50,14 @@ void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t);
 /* A callback with a result; @none when there is no such callback. */
 #define KVL_ASK(advisor, which, member, none, ...)			\
 ({									\
+	const struct kvlift_policy_ops *ops__;				\
 	struct kvl_advisor *a__ = advisor;				\
-	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
 	typeof(none) ret__ = none;					\
 									\
+	rcu_read_lock();						\
+	ops__ = kvl_call_ops(a__);					\
 	if (ops__) {							\
-		typeof(ops__->member) call__ = ops__->member;		\
+		__auto_type call__ = ops__->member;			\
 									\
 		if (call__) {						\
 			struct kvl_call_time t__;			\
@@ -68,18 +66,20 @@ void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t);
 			ret__ = call__(&a__->ctx, ##__VA_ARGS__);	\
 			kvl_call_end(a__, &t__);			\
 		}							\
-		rcu_read_unlock();					\
 	}								\
+	rcu_read_unlock();						\
 	ret__;								\
 })
 
 #define KVL_TELL(advisor, which, member, ...)				\
 do {									\
+	const struct kvlift_policy_ops *ops__;				\
 	struct kvl_advisor *a__ = advisor;				\
-	const struct kvlift_policy_ops *ops__ = kvl_call_enter(a__);	\
 									\
+	rcu_read_lock();						\
+	ops__ = kvl_call_ops(a__);					\
 	if (ops__) {							\
-		typeof(ops__->member) call__ = ops__->member;		\
+		__auto_type call__ = ops__->member;			\
 									\
 		if (call__) {						\
 			struct kvl_call_time t__;			\
@@ -88,8 +88,8 @@ do {									\
 			call__(&a__->ctx, ##__VA_ARGS__);		\
 			kvl_call_end(a__, &t__);			\
 		}							\
-		rcu_read_unlock();					\
 	}								\
+	rcu_read_unlock();						\
 } while (0)
 
 #endif /* KVL_ADVISE_CALL_H */

@@ -11,13 +11,11 @@
 #include "advise.h"
 #include "compat.h"
 #include "pool.h"
+/* For the declarations. */
+#include <kvlift/policy.h>
+#undef kvlift_storage
 
 #define NONE	KVLIFT_NO_BLOCK
-
-/* As the verifier knows it: two words on the program's stack. */
-struct bpf_iter_kvlift_loop {
-	u64 opaque[2];
-} __aligned(8);
 
 struct loop {
 	struct kvl_advisor *a;

@@ -118,8 +118,8 @@ static vm_fault_t map_neighbour(struct vm_area_struct *vma,
 	size = DIV_ROUND_UP_ULL(i_size_read(&r->inode), PAGE_SIZE);
 	ret = map_ptes(vma, r, s->folio, size, false);
 	if (ret == VM_FAULT_NOPAGE) {
-		trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index,
-				   KVL_TOUCH_AROUND, 1);
+		if (trace_kvlift_touch_enabled())
+			kvl_region_trace_touch(r, index, KVL_TOUCH_AROUND, 1);
 		kvl_heat_touch_slot(r, index, b, s);
 	}
 	return ret;
@@ -205,7 +205,8 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 	/* The page itself may be known to have before the slot is. */
 	if (PageHWPoison(folio_page(folio, vmf->pgoff - folio->index)))
 		return VM_FAULT_HWPOISON;
-	trace_kvlift_touch(pool->id, r->id, index, KVL_TOUCH_FAULT, 1);
+	if (trace_kvlift_touch_enabled())
+		kvl_region_trace_touch(r, index, KVL_TOUCH_FAULT, 1);
 	kvl_heat_touch_slot(r, index, b, s);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */

@@ -29,8 +29,8 @@
 
 static void touched(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
-	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index, KVL_TOUCH_RW,
-			   1);
+	if (trace_kvlift_touch_enabled())
+		kvl_region_trace_touch(r, index, KVL_TOUCH_RW, 1);
 	kvl_heat_touch(r, index, b, 1);
 }
 

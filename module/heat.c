@@ -203,8 +203,9 @@ static bool touch_entry(struct kvl_region *r, u64 e)
 
 	if (!b || !(READ_ONCE(b->loc) & KVLIFT_LOC_PRESENT))
 		return false;
-	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index,
-			   KVL_TOUCH_HINT, max(weight, 1u));
+	if (trace_kvlift_touch_enabled())
+		kvl_region_trace_touch(r, index, KVL_TOUCH_HINT,
+				       max(weight, 1u));
 	kvl_heat_touch(r, index, b, weight);
 	return true;
 }

@@ -18,7 +18,14 @@
 /* Hints are copied in so many at a time. */
 #define BATCH	32
 
-static bool valid(const struct kvlift_hint *h)
+/* So that it is known which one is meant. */
+static bool after_request(const struct kvl_hint_list *l)
+{
+	return l->nr && l->recs[l->nr - 1].op == KVLIFT_HINT_REQUEST;
+}
+
+static bool valid(const struct kvlift_hint *h,
+		  const struct kvl_hint_list *l)
 {
 	bool blocks = h->op == KVLIFT_HINT_CHAIN ||
 		      h->op == KVLIFT_HINT_USE || h->op == KVLIFT_HINT_PRIO;
@@ -31,7 +38,7 @@ static bool valid(const struct kvlift_hint *h)
 	if (h->flags & ~(h->op == KVLIFT_HINT_REQUEST ? KVLIFT_HINT_PARTIAL :
 							 0))
 		return false;
-	if (session && !h->session)
+	if (session && !h->session && !after_request(l))
 		return false;
 	if (h->op == KVLIFT_HINT_PRIO && (h->value < -128 || h->value > 127))
 		return false;
@@ -106,7 +113,7 @@ static int take(struct file *file, const struct kvlift_hint *h,
 	u32 n = blocks_of(h);
 	int err = 0;
 
-	if (!valid(h))
+	if (!valid(h, l))
 		return -EINVAL;
 	if (n > room - l->nr_blocks)
 		return -E2BIG;

@@ -51,6 +51,8 @@ static long info(struct kvl_pool *pool, void __user *arg)
 		i.features |= KVLIFT_F_SCAN;
 	if (kvl_has_btf())
 		i.features |= KVLIFT_F_BTF;
+	if (pool->advice.rings)
+		i.features |= KVLIFT_F_HINT;
 	for (t = 0; t < KVLIFT_NR_TIERS; t++)
 		i.nr_members[t] = pool->tiers[t].nr_members;
 	export_uuid(i.uuid, &pool->uuid);
@@ -165,9 +167,10 @@ static long touch(struct kvl_region *r, void __user *arg)
 			b = kvl_region_find(r, batch[i].index);
 			if (!b || !(READ_ONCE(b->loc) & KVLIFT_LOC_PRESENT))
 				continue;
-			trace_kvlift_touch(pool->id, r->id, batch[i].index,
-					   KVL_TOUCH_HINT,
-					   batch[i].weight ?: 1);
+			if (trace_kvlift_touch_enabled())
+				kvl_region_trace_touch(r, batch[i].index,
+						       KVL_TOUCH_HINT,
+						       batch[i].weight ?: 1);
 			kvl_heat_touch(r, batch[i].index, b,
 				       batch[i].weight);
 			t.done++;

@@ -203,6 +203,13 @@ void kvl_block_wait_mapped(struct kvl_region *r, struct folio *folio)
 	folio_unlock(folio);
 }
 
+noinline __cold void kvl_region_trace_touch(struct kvl_region *r, u64 index,
+					    u32 source, u32 weight)
+{
+	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index, source,
+			   weight);
+}
+
 /* The content is changing, or will without our seeing it. */
 void kvl_block_mark_written(struct kvl_region *r, u64 index,
 			    struct kvl_block *b)

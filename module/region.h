@@ -163,6 +163,9 @@ int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last);
 int kvl_region_charge(struct kvl_region *r);
 void kvl_region_uncharge(struct kvl_region *r);
 void kvl_region_unmap(struct kvl_region *r, u64 index, u64 n);
+/* For whoever has seen that touches are traced: its arguments cost nothing. */
+void kvl_region_trace_touch(struct kvl_region *r, u64 index, u32 source,
+			    u32 weight);
 struct folio *kvl_region_folio(struct kvl_region *r, struct kvl_block *b);
 
 /* Choke points of every change; a journal hooks in here. */

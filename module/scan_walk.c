@@ -38,7 +38,8 @@ static void touched(struct kvl_walk *w, struct kvl_region *r, u64 index)
 	/* The bit may be of that same touch. */
 	if (kvl_heat_age(b) < w->since)
 		return;
-	trace_kvlift_touch(w->pool->id, r->id, index, KVL_TOUCH_ACCESSED, 1);
+	if (trace_kvlift_touch_enabled())
+		kvl_region_trace_touch(r, index, KVL_TOUCH_ACCESSED, 1);
 	kvl_heat_touch(r, index, b, 1);
 }
 

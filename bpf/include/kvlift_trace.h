@@ -82,6 +82,7 @@ enum kvl_event_type {
 	KVL_EV_UNSEAL,
 	KVL_EV_SHRINK,
 	KVL_EV_LIMIT,
+	KVL_EV_POLICY, /* struct kvl_trace_policy */
 	KVL_NR_EVENTS,
 };
 
@@ -106,6 +107,13 @@ struct kvl_trace_event {
 	__u32 why, proto;
 	__u32 tid;
 	char comm[16];
+};
+
+/* A policy was ejected: @e.region the domain, 0 for the pool; @e.why the kind. */
+struct kvl_trace_policy {
+	struct kvl_trace_event e;
+	char name[32];
+	char reason[128];
 };
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,7 +30,11 @@ struct kvlift_region {
 /* Called at each look-up; NULL: nothing. */
 static void (*fake_where_hook)(int fd, uint64_t index);
 static uint64_t fake_touches, fake_prefetched;
-static unsigned int fake_opened;
+static struct kvlift_hint *fake_hints;
+static unsigned int fake_nr_hints, fake_hint_calls, fake_opened;
+/* What the next call returns instead; 0: it works. */
+static int fake_hint_error;
+static bool fake_no_clock;
 
 int kvlift_pool_open(const char *path, struct kvlift_pool **pool)
 {
@@ -179,6 +184,27 @@ int kvlift_touch(const struct kvlift_region *region, const uint64_t *indexes,
 		 unsigned int count)
 {
 	fake_touches += count;
+	return (int)count;
+}
+
+/* Keeps what was told. */
+int kvlift_hint(const struct kvlift_pool *pool, const struct kvlift_hint *hints,
+		unsigned int count)
+{
+	int ret = fake_hint_error;
+
+	fake_hint_calls++;
+	fake_hint_error = 0;
+	if (ret)
+		return ret;
+	if (fake_no_clock && hints[0].op == KVLIFT_HINT_CLOCK)
+		return -EPERM;
+	fake_hints =
+		realloc(fake_hints, (fake_nr_hints + count) * sizeof(*hints));
+	if (!fake_hints)
+		abort();
+	memcpy(fake_hints + fake_nr_hints, hints, count * sizeof(*hints));
+	fake_nr_hints += count;
 	return (int)count;
 }
 

@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "fake_pool.h"
 #include "mkpool.h"
+#include "sim.h"
 #include "unit.h"
 
 static char dir[64];
@@ -22,6 +23,8 @@ static struct result *run(struct engine_opts o, int want)
 	o.name = "t";
 	fake_touches = 0;
 	fake_prefetched = 0;
+	fake_nr_hints = 0;
+	fake_hint_calls = 0;
 	ret = engine_run(&trace, &o, r);
 	CHECK_EQ(ret, want);
 	CHECK_EQ(fake_opened, 0);
@@ -75,6 +78,116 @@ static void every_reference_is_accounted_for(void)
 		CHECK(!exists("t.lock") && !exists("t.objects"));
 		free(r);
 	}
+}
+
+/* The hints of request nr from the i-th on. Where the next one's begin. */
+static unsigned int check_request(unsigned int i, uint64_t nr, bool clock,
+				  const uint32_t *returns)
+{
+	const uint32_t *refs = trace.refs + trace.start[nr];
+	uint64_t count = trace.start[nr + 1] - trace.start[nr], at = 0, k;
+	const struct request_info *info = &trace.info[nr];
+
+	if (clock) {
+		CHECK_EQ(fake_hints[i].op, KVLIFT_HINT_CLOCK);
+		CHECK(fake_hints[i].session - fake_hints[0].session ==
+		      sim_time_ns(info->timestamp));
+		i++;
+	}
+	while (fake_hints[i].op == KVLIFT_HINT_CHAIN) {
+		CHECK(fake_hints[i].count <= KVLIFT_REQ_MAX_BLOCKS);
+		for (k = 0; k < fake_hints[i].count && at < count; k++)
+			CHECK_EQ(refs[at++], fake_hints[i].first + k);
+		i++;
+	}
+	CHECK_EQ(at, count);
+	CHECK_EQ(fake_hints[i].op, KVLIFT_HINT_REQUEST);
+	CHECK_EQ(fake_hints[i].session, sim_branch(info->session, info->agent));
+	CHECK_EQ(fake_hints[i++].flags,
+		 sim_whole_blocks(info->input_length, (uint32_t)count) < count
+			 ? KVLIFT_HINT_PARTIAL
+			 : 0);
+	if (!returns)
+		return i;
+	CHECK_EQ(fake_hints[i].op, returns[nr] == SIM_OVER
+					   ? KVLIFT_HINT_OVER
+					   : KVLIFT_HINT_RETURNS);
+	CHECK_EQ(fake_hints[i].ms, returns[nr] == SIM_OVER ? 0 : returns[nr]);
+	CHECK_EQ(fake_hints[i].session, 0);
+	return i + 1;
+}
+
+static void the_policy_is_told_each_request(void)
+{
+	uint32_t *returns = sim_make_hints(&trace, SIM_HINTS_TRUE);
+	struct engine_opts o = { .hints = HINTS_NONE };
+	struct result *r;
+	unsigned int i, told, step;
+	uint64_t nr;
+
+	free(run(o, 0));
+	CHECK_EQ(fake_nr_hints, 0);
+	for (step = 0; step < 4; step++) {
+		o.hints = step & 1 ? HINTS_TRUE : HINTS_REQUEST;
+		/* Without root the times are not told. */
+		fake_no_clock = step & 2;
+		r = run(o, 0);
+		CHECK_EQ(r->errors, 0);
+		free(r);
+		told = fake_nr_hints;
+		/* One call each, and one for the clock. */
+		CHECK_EQ(fake_hint_calls, trace.nr_requests + 1);
+		i = !fake_no_clock;
+		for (nr = 0; nr < trace.nr_requests; nr++)
+			i = check_request(i, nr, !fake_no_clock,
+					  step & 1 ? returns : NULL);
+		CHECK_EQ(i, told);
+	}
+	fake_no_clock = false;
+	free(returns);
+}
+
+static void a_policy_that_is_behind_is_waited_for(void)
+{
+	struct engine_opts o = { .hints = HINTS_REQUEST };
+	struct result *r;
+
+	fake_hint_error = -EAGAIN;
+	r = run(o, 0);
+	CHECK_EQ(r->errors, 0);
+	CHECK_EQ(fake_hint_calls, trace.nr_requests + 2);
+	free(r);
+	fake_hint_error = -EOPNOTSUPP;
+	free(run(o, -EOPNOTSUPP));
+	clean();
+}
+
+/* A third of the blocks is in DRAM: prefixes are short. */
+static void a_prefix_ends_at_the_first_block_elsewhere(void)
+{
+	struct engine_opts o = { .hints = HINTS_NONE };
+	struct result *r = run(o, 0);
+	uint64_t nr, i, blocks = 0, prefix = 0;
+	uint8_t *seen = calloc(trace.nr_ids, 1);
+
+	for (nr = 0; nr < trace.nr_requests; nr++) {
+		bool whole = true;
+
+		for (i = trace.start[nr]; i < trace.start[nr + 1]; i++) {
+			uint32_t n = trace.refs[i];
+			bool hit = seen[n] && n % 3 == 0;
+
+			whole &= hit;
+			blocks += hit;
+			prefix += whole;
+			seen[n] = 1;
+		}
+	}
+	CHECK_EQ(r->hits[KVLIFT_TIER_DRAM], blocks);
+	CHECK_EQ(r->prefix_hits, prefix);
+	CHECK(prefix > 0 && prefix < blocks);
+	free(seen);
+	free(r);
 }
 
 static void what_was_written_is_found_again(void)
@@ -241,6 +354,9 @@ int main(void)
 	if (trace_init(&trace) || trace_generate(&trace, GEN_AGENT, 3, 60))
 		return 1;
 	CASE(every_reference_is_accounted_for);
+	CASE(the_policy_is_told_each_request);
+	CASE(a_policy_that_is_behind_is_waited_for);
+	CASE(a_prefix_ends_at_the_first_block_elsewhere);
 	CASE(what_was_written_is_found_again);
 	CASE(one_wrong_byte_is_a_mismatch);
 	CASE(lost_blocks_are_errors);

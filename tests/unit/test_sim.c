@@ -35,6 +35,31 @@ static void lfu_by_hand(void)
 	CHECK_EQ(hits("a,b,c,b,a", "lfu", 2), 1);
 	/* A block that comes back is counted anew: c pushes out a again. */
 	CHECK_EQ(hits("a,a,b,b,b,c,a,c,a", "lfu", 2), 3);
+	/* A cache of one is used ten times, ten times: then 8 are as 2. */
+	CHECK_EQ(hits("a,b,a,b,a,b", "lfu", 1), 0);
+}
+
+/* What was used often long ago is worth no more than what was used just now. */
+static void lfu_forgets(void)
+{
+	char text[512] = "a,a,a,a,a,a,a,a";
+	int i;
+
+	for (i = 0; i < 100; i++)
+		strcat(text, ",b");
+	/* A cache of 3 has been used 30 times three times over: d pushes out a.
+	 */
+	strcat(text, ",c,d,c");
+	CHECK_EQ(hits(text, "lfu", 3), 7 + 99 + 1);
+	CHECK_EQ(hits("a,a,a,a,a,a,a,a,b,b,b,c,d,c", "lfu", 3), 7 + 2 + 0);
+}
+
+static void simple_by_hand(void)
+{
+	/* a was used: it has a second chance, and b goes for c. */
+	CHECK_EQ(hits("a,b,a,c,a,b", "simple", 2), 2);
+	/* All were used: the first one in goes. */
+	CHECK_EQ(hits("a,b,a,b,c,b,a", "simple", 2), 3);
 }
 
 static void arc_by_hand(void)
@@ -118,15 +143,36 @@ enum model {
 
 struct slow {
 	bool in[256];
-	uint64_t used[256], filled[256], count[256];
+	uint64_t used[256], filled[256], count[256], age[256];
+	uint64_t ages, uses; /* in this age, for LFU */
 	uint32_t n;
 };
+
+/* Counts are halved when the cache was used ten times over. */
+static void slow_count(struct slow *m, uint32_t id, uint32_t capacity,
+		       bool is_new)
+{
+	if (++m->uses > 10 * (uint64_t)capacity) {
+		m->ages++;
+		m->uses = 0;
+	}
+	m->count[id] >>= m->ages - m->age[id];
+	if (is_new)
+		m->count[id] = 0;
+	m->count[id]++;
+	m->age[id] = m->ages;
+}
+
+static uint64_t slow_worth(const struct slow *m, uint32_t id)
+{
+	return m->count[id] << m->age[id];
+}
 
 static bool goes_before(const struct slow *m, enum model kind, uint32_t a,
 			uint32_t b)
 {
-	if (kind == MODEL_LFU && m->count[a] != m->count[b])
-		return m->count[a] < m->count[b];
+	if (kind == MODEL_LFU && slow_worth(m, a) != slow_worth(m, b))
+		return slow_worth(m, a) < slow_worth(m, b);
 	if (kind == MODEL_FIFO)
 		return m->filled[a] < m->filled[b];
 	return m->used[a] < m->used[b];
@@ -150,7 +196,7 @@ static struct sim_result slow_per_block(const struct trace *t, enum model kind,
 			if (m.in[id]) {
 				r.block_hits++;
 				r.prefix_hits += prefix;
-				m.count[id]++;
+				slow_count(&m, id, capacity, false);
 				m.used[id] = now;
 				continue;
 			}
@@ -168,7 +214,7 @@ static struct sim_result slow_per_block(const struct trace *t, enum model kind,
 			}
 			m.in[id] = true;
 			m.n++;
-			m.count[id] = 1;
+			slow_count(&m, id, capacity, true);
 			m.used[id] = m.filled[id] = now;
 		}
 	}
@@ -383,6 +429,8 @@ int main(void)
 	CASE(lru_by_hand);
 	CASE(fifo_by_hand);
 	CASE(lfu_by_hand);
+	CASE(lfu_forgets);
+	CASE(simple_by_hand);
 	CASE(arc_by_hand);
 	CASE(s3fifo_by_hand);
 	CASE(opt_by_hand);

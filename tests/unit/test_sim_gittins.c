@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The gittins policy on traces made for it, and its index by brute force. */
+/*
+ * The gittins policy on traces made for it, and its index by brute force; the
+ * prefix policy on such traces.
+ */
 #include <math.h>
 
 #include <kvlift/gittins_model.h>
@@ -14,12 +17,12 @@ static double bin_start(unsigned int b)
 }
 
 /* The most returns per ms over all bins to stop after, from bin b on. */
-static double best_rate(const uint32_t *hazard, unsigned int b)
+static double best_rate(const struct gittins_cell *cells, unsigned int b)
 {
 	double left = 1, held = 0, best = 0, next;
 
 	for (; b < GITTINS_BINS; b++, left = next) {
-		next = left * (1 - hazard[b] / 65536.0);
+		next = left * (1 - cells[b].hazard / 65536.0);
 		held += (left + next) / 2 * (bin_start(b + 1) - bin_start(b));
 		if ((1 - next) / held > best)
 			best = (1 - next) / held;
@@ -28,25 +31,26 @@ static double best_rate(const uint32_t *hazard, unsigned int b)
 }
 
 /* Up to where so little is left that integers of 18 bits do not show it. */
-static unsigned int last_bin(const uint32_t *hazard)
+static unsigned int last_bin(const struct gittins_cell *cells)
 {
 	double left = 1;
 	unsigned int b;
 
 	for (b = 0; b < GITTINS_BINS && left > 0.01; b++)
-		left *= 1 - hazard[b] / 65536.0;
+		left *= 1 - cells[b].hazard / 65536.0;
 	return b;
 }
 
 static void compare_classes(void)
 {
 	for (unsigned int c = 0; c < GITTINS_CLASSES; c++) {
-		const uint32_t *hazard = &model.hazard[c * GITTINS_BINS];
-		unsigned int end = last_bin(hazard);
+		const struct gittins_cell *cells =
+			&model.cells[c * GITTINS_BINS];
+		unsigned int end = last_bin(cells);
 
 		for (unsigned int b = 0; b < end; b++) {
-			double want = log2(best_rate(hazard, b)) + 64 + 8;
-			double got = model.index[c * GITTINS_BINS + b] / 256.0;
+			double want = log2(best_rate(cells, b)) + 64 + 8;
+			double got = cells[b].index / 256.0;
 
 			if (fabs(got - want) > 0.05)
 				printf("# class %u, bin %u: %.3f, not %.3f\n",
@@ -85,7 +89,7 @@ static void without_data_it_falls_with_age(void)
 	gittins_learn(NULL, &model);
 	/* The two bins of an octave are the same but for rounding. */
 	for (unsigned int b = 3; b < GITTINS_BINS; b++)
-		CHECK(model.index[b] < model.index[b - 2]);
+		CHECK(model.cells[b].index < model.cells[b - 2].index);
 }
 
 static void ask(struct trace *t, uint32_t session, double ms, uint64_t first,
@@ -256,6 +260,49 @@ static void wrong_hints_lose_the_trust(void)
 	CHECK(!gittins_trusts_hints(&model));
 }
 
+/* A chain that was used twice outlives what comes only once. */
+static void prefix_lets_go_what_was_used_once(void)
+{
+	struct sim_result leaf, prefix;
+	struct trace t;
+
+	CHECK_EQ(trace_init(&t), 0);
+	for (uint32_t i = 0; i < 60; i++) {
+		ask(&t, TRACE_UNKNOWN, 7000 * i, 0, 2);
+		ask(&t, TRACE_UNKNOWN, 7000 * i + 1000, 0, 2);
+		for (uint32_t k = 2; k < 7; k++)
+			ask(&t, TRACE_UNKNOWN, 7000 * i + 1000 * k,
+			    100 + 20 * i + 2 * k, 2);
+	}
+	leaf = played(&t, "leaf", 0, 8);
+	prefix = played(&t, "prefix", 0, 8);
+	CHECK_EQ(leaf.prefix_hits, 60 * 2);
+	printf("# %" PRIu64 " hits\n", prefix.prefix_hits);
+	CHECK(prefix.prefix_hits > 110 * 2);
+	trace_free(&t);
+}
+
+static void prefix_uses_hints(void)
+{
+	struct sim_setup setup = { .mode = SIM_ATOMIC, .capacity = 4 };
+	struct sim_result r;
+	struct trace t;
+	/* The second says that it is over, and the third that it is not. */
+	uint32_t hints[] = { 60000, KVLIFT_OVER, 100, 60000, 60000, 60000 };
+
+	CHECK_EQ(trace_init(&t), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		ask(&t, 1 + i, 1000 + 1000 * i, 10 * i, i ? 1 : 2);
+	ask(&t, 9, 5000, 50, 2);
+	ask(&t, 3, 6000, 20, 1);
+	ask(&t, 1, 7000, 0, 2);
+	setup.hints = hints;
+	CHECK_EQ(sim_run(&t, sim_find("prefix", 6), &setup, &r, NULL, NULL), 0);
+	/* Of the first, promised for later, the beginning is left. */
+	CHECK_EQ(r.prefix_hits, 1 + 1);
+	trace_free(&t);
+}
+
 int main(void)
 {
 	CASE(the_index_is_the_best_over_all_stops);
@@ -267,5 +314,7 @@ int main(void)
 	CASE(all_sizes_and_batches_work);
 	CASE(hints_are_true_but_for_an_error);
 	CASE(wrong_hints_lose_the_trust);
+	CASE(prefix_lets_go_what_was_used_once);
+	CASE(prefix_uses_hints);
 	UNIT_END();
 }

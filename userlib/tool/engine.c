@@ -29,7 +29,7 @@ static void trouble(struct store *s, struct result *r, uint32_t n,
 		error("further ones are only counted");
 }
 
-static void use(struct store *s, struct result *r, uint32_t n)
+static void use(struct store *s, struct result *r, uint32_t n, bool *prefix)
 {
 	uint64_t word, ns;
 	int ret;
@@ -37,6 +37,7 @@ static void use(struct store *s, struct result *r, uint32_t n)
 	r->refs++;
 	if (!s->present[n]) {
 		r->absent++;
+		*prefix = false;
 		ret = s->ops->write(s, n);
 		if (ret)
 			trouble(s, r, n, "writing", ret);
@@ -45,6 +46,8 @@ static void use(struct store *s, struct result *r, uint32_t n)
 	word = s->ops->where(s, n);
 	if (word & KVLIFT_LOC_PRESENT) {
 		r->hits[kvlift_loc_tier(word) & (KVLIFT_NR_TIERS - 1)]++;
+		*prefix &= kvlift_loc_tier(word) == KVLIFT_TIER_DRAM;
+		r->prefix_hits += *prefix;
 	} else {
 		snprintf(
 			s->bad, sizeof(s->bad),
@@ -61,33 +64,41 @@ static void use(struct store *s, struct result *r, uint32_t n)
 		hist_add(&r->stall, ns);
 }
 
-void engine_play(struct store *s, const struct engine_opts *o, struct result *r)
+static int request(struct store *s, const struct engine_opts *o,
+		   struct result *r, struct hints *h, struct progress *bar,
+		   uint64_t q)
+{
+	const struct trace *t = s->trace;
+	const uint32_t *refs = t->refs + t->start[q];
+	uint64_t count = t->start[q + 1] - t->start[q], i;
+	bool prefix = true;
+	int ret;
+
+	ret = hints_tell(h, s, q);
+	if (!ret && o->prefetch)
+		ret = s->ops->prefetch(s, refs, count);
+	for (i = 0; i < count && !stop_requested; i++) {
+		use(s, r, refs[i], &prefix);
+		progress_update(bar, t->start[q] + i);
+	}
+	if (!ret && !stop_requested)
+		ret = s->ops->touch(s, refs, count);
+	return ret;
+}
+
+static void play_all(struct store *s, const struct engine_opts *o,
+		     struct result *r, struct hints *h)
 {
 	const struct trace *t = s->trace;
 	struct progress bar;
-	uint64_t q, i;
+	uint64_t q;
 	int ret;
 
-	if (o->resume) {
-		r->first_request = s->ops->get_next(s);
-		/* It got to the end: once more, all hits. */
-		if (r->first_request >= t->nr_requests)
-			r->first_request = 0;
-	}
 	progress_start(&bar, "replay", t->nr_refs);
 	for (q = r->first_request; q < t->nr_requests; q++) {
-		const uint32_t *refs = t->refs + t->start[q];
-		uint64_t count = t->start[q + 1] - t->start[q];
-
-		ret = o->prefetch ? s->ops->prefetch(s, refs, count) : 0;
-		for (i = 0; i < count && !stop_requested; i++) {
-			use(s, r, refs[i]);
-			progress_update(&bar, t->start[q] + i);
-		}
+		ret = request(s, o, r, h, &bar, q);
 		if (stop_requested)
 			break;
-		if (!ret)
-			ret = s->ops->touch(s, refs, count);
 		if (ret) {
 			r->errors++;
 			error("request %llu: %s", (unsigned long long)q,
@@ -97,7 +108,26 @@ void engine_play(struct store *s, const struct engine_opts *o, struct result *r)
 		s->ops->set_next(s, q + 1);
 	}
 	progress_end(&bar);
+}
+
+int engine_play(struct store *s, const struct engine_opts *o, struct result *r)
+{
+	struct hints h;
+	int ret;
+
+	if (o->resume) {
+		r->first_request = s->ops->get_next(s);
+		/* It got to the end: once more, all hits. */
+		if (r->first_request >= s->trace->nr_requests)
+			r->first_request = 0;
+	}
+	r->hints = o->hints;
+	ret = hints_start(&h, o->hints, s);
+	if (!ret)
+		play_all(s, o, r, &h);
+	hints_end(&h);
 	r->stopped = stop_requested != 0;
+	return ret;
 }
 
 void engine_verify(struct store *s, struct result *r)
@@ -151,7 +181,7 @@ int engine_run(const struct trace *t, const struct engine_opts *o,
 		if (o->resume)
 			engine_verify(&s, r);
 		start = now_ns();
-		engine_play(&s, o, r);
+		ret = engine_play(&s, o, r);
 		r->elapsed_ns = now_ns() - start;
 	}
 	r->block = s.block;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hints.h"
 #include "hist.h"
 #include "poolview.h"
 #include "store.h"
@@ -14,15 +15,18 @@ struct engine_opts {
 	const char *dir;  /* of the pool */
 	const char *name; /* of the files in it */
 	bool objects, resume, prefetch, keep;
+	enum hints_kind hints; /* not with objects */
 };
 
 struct result {
 	uint64_t requests, refs, first_request;
 	uint64_t mismatches, errors;
 	uint64_t hits[KVLIFT_NR_TIERS], absent;
-	uint64_t resumed; /* blocks of an earlier run that were verified */
+	uint64_t prefix_hits; /* in DRAM, with all before in the request */
+	uint64_t resumed;     /* blocks of an earlier run that were verified */
 	uint64_t elapsed_ns;
 	uint64_t block, blocks;
+	enum hints_kind hints;
 	bool stopped; /* by a signal */
 	struct hist stall;
 	struct counters before, after;
@@ -31,8 +35,8 @@ struct result {
 
 /* The work itself, on an open store; the pool's figures are not looked at. */
 void engine_verify(struct store *s, struct result *r);
-void engine_play(struct store *s, const struct engine_opts *o,
-		 struct result *r);
+/* 0 or -errno, which was printed. */
+int engine_play(struct store *s, const struct engine_opts *o, struct result *r);
 /* All of it. 0 or -errno: it could not be started, and why was printed. */
 int engine_run(const struct trace *t, const struct engine_opts *o,
 	       struct result *r);

@@ -107,7 +107,7 @@ const char *policy_report_parse(const char *text, struct policy_report *r)
 			 text);
 		take_field(line, strlen(line), r);
 		take_field("state none", 10, r);
-		return "";
+		return text + strlen(text);
 	}
 	for (; *text && *text != '\n'; end = line_end(text)) {
 		take_field(text, (size_t)(end - text), r);

@@ -85,7 +85,7 @@ static void hints_of_prog(const struct bpf_program *prog)
 {
 	const char *name = bpf_program__name(prog);
 
-	if (bpf_program__flags(prog) & BPF_F_SLEEPABLE)
+	if (!strncmp(bpf_program__section_name(prog), "struct_ops.s", 12))
 		hint(name,
 		     "a callback may not sleep: its section is struct_ops/, not struct_ops.s/");
 	if (calls(prog, BPF_FUNC_loop))

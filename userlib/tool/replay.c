@@ -39,6 +39,9 @@ static const char help[] =
 	"                       taken; else a loop file in TMPDIR or /var/tmp\n"
 	"  --region           one file for all blocks, mapped (default)\n"
 	"  --objects          one file for each block, read and written\n"
+	"  --hints KIND       tell the policy: none (default); request: chain and session of\n"
+	"                     each request before its blocks are read; true or random: also\n"
+	"                     when the session comes back, as simulate --hints does\n"
 	"  --prefetch         ask for a request's blocks before reading them\n"
 	"  --resume           verify what an earlier run left in --pool, and go on\n"
 	"  --keep             leave the files in the pool\n"
@@ -76,6 +79,7 @@ enum {
 	OPT_REGION,
 	OPT_OBJECTS,
 	OPT_PREFETCH,
+	OPT_HINTS,
 	OPT_RESUME,
 	OPT_KEEP,
 	OPT_NAME,
@@ -95,6 +99,7 @@ static const struct option options[] = {
 	{ "region", no_argument, NULL, OPT_REGION },
 	{ "objects", no_argument, NULL, OPT_OBJECTS },
 	{ "prefetch", no_argument, NULL, OPT_PREFETCH },
+	{ "hints", required_argument, NULL, OPT_HINTS },
 	{ "resume", no_argument, NULL, OPT_RESUME },
 	{ "keep", no_argument, NULL, OPT_KEEP },
 	{ "name", required_argument, NULL, OPT_NAME },
@@ -169,6 +174,12 @@ static int engine_arg(int c, struct args *a)
 	case OPT_OBJECTS:
 		a->engine.objects = c == OPT_OBJECTS;
 		return 0;
+	case OPT_HINTS:
+		if (hints_parse(optarg, &a->engine.hints))
+			return usage_error(
+				"--hints %s: none, request, true or random",
+				optarg);
+		return 0;
 	case OPT_PREFETCH:
 		a->engine.prefetch = true;
 		return 0;
@@ -208,6 +219,9 @@ static int parse_args(int argc, char **argv, struct args *a)
 	if (a->engine.dir && a->pool_opts)
 		ret = usage_error(
 			"--pool is there already: --block, --dram, --cxl, --nvme and the like are for one that is made");
+	else if (a->engine.hints && a->engine.objects)
+		ret = usage_error(
+			"--hints is for --region: an object that is not there yet has no name to tell");
 	else if (a->engine.resume && !a->engine.dir)
 		ret = usage_error(
 			"--resume needs the --pool of the earlier run");

@@ -47,6 +47,11 @@ static void json_tiers(struct json *j, const struct result *r)
 	json_close(j, '}');
 }
 
+static double share(const struct result *r, uint64_t n)
+{
+	return r->refs ? (double)n / (double)r->refs : 0;
+}
+
 void result_json(const struct result *r, const char *trace, bool objects)
 {
 	char name[32];
@@ -64,6 +69,9 @@ void result_json(const struct result *r, const char *trace, bool objects)
 	json_u64(&j, "nvme", r->hits[KVLIFT_TIER_NVME]);
 	json_u64(&j, "absent", r->absent);
 	json_close(&j, '}');
+	json_f64(&j, "block_hit", share(r, r->hits[KVLIFT_TIER_DRAM]));
+	json_f64(&j, "prefix_hit", share(r, r->prefix_hits));
+	json_str(&j, "hints", hints_name(r->hints));
 	json_open(&j, "moves", '{');
 	json_u64(&j, "promote", result_delta(r, "promote"));
 	json_u64(&j, "demote", result_delta(r, "demote"));
@@ -105,11 +113,10 @@ void result_json(const struct result *r, const char *trace, bool objects)
 
 static void hit_line(const struct result *r, const char *name, uint64_t n)
 {
-	double share = r->refs ? (double)n / (double)r->refs : 0;
 	char bar[3 * 30 + 1];
 
 	printf("    %-7s %10llu  %5.1f%%  %s\n", name, (unsigned long long)n,
-	       share * 100, bar_text(share, 30, bar));
+	       share(r, n) * 100, bar_text(share(r, n), 30, bar));
 }
 
 static void tier_lines(const struct result *r)
@@ -159,6 +166,9 @@ void result_text(const struct result *r, const char *trace, bool objects)
 	hit_line(r, "cxl", r->hits[KVLIFT_TIER_CXL]);
 	hit_line(r, "nvme", r->hits[KVLIFT_TIER_NVME]);
 	hit_line(r, "absent", r->absent);
+	printf("  prefix in dram  %10llu  %5.1f%%\n",
+	       (unsigned long long)r->prefix_hits,
+	       share(r, r->prefix_hits) * 100);
 	printf("  moves           %10llu up, %llu down (%llu without I/O), refused: %llu pinned, %llu busy\n",
 	       (unsigned long long)result_delta(r, "promote"),
 	       (unsigned long long)result_delta(r, "demote"),

@@ -241,13 +241,6 @@ static int take_chain(struct run *r)
 	return 0;
 }
 
-static uint64_t to_ns(double ms)
-{
-	if (!(ms > 0))
-		return 0;
-	return ms < 1e13 ? (uint64_t)(ms * 1e6) : UINT64_MAX / 2;
-}
-
 static int begin(struct run *r, const struct trace *t, uint64_t nr)
 {
 	struct sim_request *q = &r->s.request;
@@ -256,7 +249,7 @@ static int begin(struct run *r, const struct trace *t, uint64_t nr)
 
 	*q = (struct sim_request){
 		.nr = nr,
-		.time_ns = to_ns(info->timestamp),
+		.time_ns = sim_time_ns(info->timestamp),
 		.input_length = info->input_length,
 		.session = info->session,
 		.turn = info->turn,

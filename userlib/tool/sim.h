@@ -168,6 +168,8 @@ const char *sim_bound(const struct sim *s, uint32_t id);
 
 /* A branch of a session as one number; 0 when no session is told. */
 uint32_t sim_branch(uint32_t session, uint32_t agent);
+/* A time of the trace. */
+uint64_t sim_time_ns(double ms);
 /* Of a request with that many blocks of 512 tokens those that are full. */
 uint32_t sim_whole_blocks(uint64_t input_length, uint32_t len);
 
@@ -257,7 +259,8 @@ struct sim_result {
 
 /* One file each: sim_NAME.c, or bpf/NAME.bpf.c by way of sim_policy.c. */
 extern const struct sim_policy sim_lru, sim_fifo, sim_s3fifo, sim_arc, sim_lfu;
-extern const struct sim_policy sim_leaf, sim_gittins, sim_opt, sim_simple;
+extern const struct sim_policy sim_leaf, sim_prefix, sim_gittins, sim_opt,
+	sim_simple;
 
 #define SIM_MAX_POLICIES 32u
 

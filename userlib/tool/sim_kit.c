@@ -22,6 +22,13 @@ uint32_t sim_whole_blocks(uint64_t input_length, uint32_t len)
 	return len - is_partial;
 }
 
+uint64_t sim_time_ns(double ms)
+{
+	if (!(ms > 0))
+		return 0;
+	return ms < 1e13 ? (uint64_t)(ms * 1e6) : UINT64_MAX / 2;
+}
+
 void sim_list_init(struct sim_list *l)
 {
 	*l = (struct sim_list){ SIM_NONE, SIM_NONE, 0 };

@@ -517,6 +517,9 @@ int kvlift_fetch(struct kvlift_ctx *ctx, u32 id, u32 tier)
 		ADAPTER(#name_, summary_, mode_, &kvlift_policy_##name_)
 
 POLICY(lru, SIM_PER_BLOCK, "least recently used");
+POLICY(s3fifo, SIM_PER_BLOCK, "small, main and ghost FIFO queues (S3-FIFO)");
+POLICY(lfu, SIM_PER_BLOCK, "least frequently used while cached, with decay");
+POLICY(prefix, SIM_ATOMIC, "LRU that knows of chains and sessions");
 POLICY(gittins, SIM_ATOMIC,
        "returns per time held, as learned for classes of blocks");
 POLICY(simple, SIM_PER_BLOCK, "a queue with a second chance, as an example");

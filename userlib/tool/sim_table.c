@@ -6,8 +6,8 @@
 #include "sim.h"
 
 static const struct sim_policy *table[SIM_MAX_POLICIES + 1] = {
-	&sim_lru,  &sim_fifo,	 &sim_s3fifo, &sim_arc,	   &sim_lfu,
-	&sim_leaf, &sim_gittins, &sim_opt,    &sim_simple,
+	&sim_lru,  &sim_fifo,	&sim_s3fifo,  &sim_arc, &sim_lfu,
+	&sim_leaf, &sim_prefix, &sim_gittins, &sim_opt, &sim_simple,
 };
 
 const struct sim_policy *const *const sim_policies = table;

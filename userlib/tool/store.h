@@ -30,6 +30,8 @@ struct store_ops {
 	/* Report a request's accesses. */
 	int (*touch)(struct store *s, const uint32_t *refs, uint64_t count);
 	int (*prefetch)(struct store *s, const uint32_t *refs, uint64_t count);
+	/* The one file of all blocks, where number n is block n; or NULL. */
+	const struct kvlift_region *(*region)(struct store *s);
 	/* Where a resumed replay goes on. */
 	uint64_t (*get_next)(struct store *s);
 	void (*set_next)(struct store *s, uint64_t request);

@@ -222,6 +222,11 @@ static int object_prefetch(struct store *s, const uint32_t *refs,
 	return ret < 0 && ret != -EAGAIN ? (int)ret : 0;
 }
 
+static const struct kvlift_region *object_region(struct store *s)
+{
+	return NULL;
+}
+
 /* The files are the index; the requests before are played again, as hits. */
 static uint64_t object_get_next(struct store *s)
 {
@@ -263,6 +268,7 @@ const struct store_ops object_store = {
 	.write = object_write,
 	.touch = object_touch,
 	.prefetch = object_prefetch,
+	.region = object_region,
 	.get_next = object_get_next,
 	.set_next = object_set_next,
 	.close = object_close,

@@ -303,6 +303,13 @@ static int region_prefetch(struct store *s, const uint32_t *refs,
 	return 0;
 }
 
+static const struct kvlift_region *region_of(struct store *s)
+{
+	struct region_private *p = s->private;
+
+	return p->data;
+}
+
 static uint64_t region_get_next(struct store *s)
 {
 	struct region_private *p = s->private;
@@ -358,6 +365,7 @@ const struct store_ops region_store = {
 	.write = region_write,
 	.touch = region_touch,
 	.prefetch = region_prefetch,
+	.region = region_of,
 	.get_next = region_get_next,
 	.set_next = region_set_next,
 	.close = region_close,

@@ -51,7 +51,7 @@ uint64_t trace_obj_missed(const struct trace_obj *t);
 /* The same of a program with this descriptor. */
 uint64_t trace_prog_missed(int fd);
 /* Tells it, unless it is none. */
-void trace_missed(uint64_t n, const struct trace_opts *o);
+void trace_missed(uint64_t n, bool as_json);
 
 /* Until a signal comes, or a limit of @o is reached. An exit status. */
 int trace_live(const struct trace_opts *o);

@@ -7,7 +7,7 @@
 
 const char *const trace_event_names[KVL_NR_EVENTS] = {
 	"fault", "request", "move",   "io",    "touch",
-	"error", "unseal",  "shrink", "limit",
+	"error", "unseal",  "shrink", "limit", "policy",
 };
 
 const char *const trace_phase_names[KVL_NR_PHASES] = {
@@ -24,6 +24,10 @@ static const char *const protos[] = {
 };
 static const char *const touches[] = { "fault", "around", "rw", "hint",
 				       "accessed" };
+static const char *const exits[] = {
+	"none",	  "detached", "replaced", "refused", "timeout",
+	"answer", "stall",    "memory",	  "unmount",
+};
 static const char *const shrinks[] = { "shrinker", "oom", "grow" };
 
 #define NAME(names, i) \
@@ -36,7 +40,8 @@ static bool has_duration(const struct kvl_trace_event *e)
 
 static bool has_block(const struct kvl_trace_event *e)
 {
-	return e->type != KVL_EV_SHRINK && e->type != KVL_EV_LIMIT;
+	return e->type != KVL_EV_SHRINK && e->type != KVL_EV_LIMIT &&
+	       e->type != KVL_EV_POLICY;
 }
 
 static const char *why(const struct kvl_trace_event *e)
@@ -48,6 +53,8 @@ static const char *why(const struct kvl_trace_event *e)
 		return NAME(touches, e->why);
 	case KVL_EV_SHRINK:
 		return NAME(shrinks, e->why);
+	case KVL_EV_POLICY:
+		return NAME(exits, e->why);
 	case KVL_EV_LIMIT:
 		return e->why < KVLIFT_NR_TIERS ? kvlift_tier_name(e->why)
 						: "total";
@@ -68,6 +75,11 @@ static void place(struct json *j, const char *key, uint64_t word)
 	json_u64(j, "member", kvlift_loc_member(word));
 	json_u64(j, "slot", kvlift_loc_slot(word));
 	json_close(j, '}');
+}
+
+static const struct kvl_trace_policy *policy(const struct kvl_trace_event *e)
+{
+	return (const struct kvl_trace_policy *)e;
 }
 
 static void json_args(struct json *j, const struct kvl_trace_event *e)
@@ -95,6 +107,11 @@ static void json_args(struct json *j, const struct kvl_trace_event *e)
 		json_u64(j, "asked", e->arg[0]);
 		json_u64(j, "target", e->arg[1]);
 		json_u64(j, "freed", e->arg[2]);
+		break;
+	case KVL_EV_POLICY:
+		json_u64(j, "domain", e->region);
+		json_str(j, "name", policy(e)->name);
+		json_str(j, "reason", policy(e)->reason);
 		break;
 	case KVL_EV_LIMIT:
 		json_u64(j, "domain", e->region);
@@ -165,6 +182,9 @@ static void text_result(const struct kvl_trace_event *e)
 		printf("  %llu blocks, limit %llu",
 		       (unsigned long long)e->arg[0],
 		       (unsigned long long)e->arg[1]);
+	else if (e->type == KVL_EV_POLICY)
+		printf("  %s (%d): %s", policy(e)->name, e->err,
+		       policy(e)->reason);
 	else if (e->type == KVL_EV_FAULT)
 		printf("  0x%x", (uint32_t)e->err);
 	else

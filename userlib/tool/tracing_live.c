@@ -34,7 +34,11 @@ static int show(void *ctx, void *data, size_t size)
 {
 	struct live *l = ctx;
 
-	if (size < sizeof(struct kvl_trace_event) || reached(l))
+	const struct kvl_trace_event *e = data;
+
+	if (size < sizeof(*e) || reached(l) ||
+	    (e->type == KVL_EV_POLICY &&
+	     size < sizeof(struct kvl_trace_policy)))
 		return 0;
 	l->seen++;
 	if (l->o->as_json)
@@ -118,6 +122,7 @@ static int watch(struct live *l)
 static void summary(struct live *l)
 {
 	uint64_t lost = l->events.obj ? trace_obj_bss(&l->events) : 0;
+	uint64_t missed = 0;
 	bool titled = false;
 	struct bpf_map *map;
 	unsigned int i;
@@ -133,10 +138,12 @@ static void summary(struct live *l)
 	}
 	if (l->o->stats && !l->o->as_json && !titled)
 		puts("nothing happened");
-	trace_missed((l->events.obj ? trace_obj_missed(&l->events) : 0) +
-			     (l->latency.obj ? trace_obj_missed(&l->latency)
-					     : 0),
-		     l->o);
+	if (l->events.obj)
+		missed += trace_obj_missed(&l->events);
+	if (l->latency.obj)
+		missed += trace_obj_missed(&l->latency);
+	/* Among events alone it would be a surprise. */
+	trace_missed(missed, l->o->as_json && l->o->stats);
 	fflush(stdout);
 	if (lost)
 		error("%llu events were lost: more came than could be shown; choose fewer by --events, --region or --min",

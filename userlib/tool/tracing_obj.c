@@ -136,13 +136,13 @@ uint64_t trace_obj_missed(const struct trace_obj *t)
 	return n;
 }
 
-void trace_missed(uint64_t n, const struct trace_opts *o)
+void trace_missed(uint64_t n, bool as_json)
 {
 	struct json j;
 
 	if (!n)
 		return;
-	if (!o->as_json) {
+	if (!as_json) {
 		error("%llu events were missed: they came while a program was at work on the same CPU",
 		      (unsigned long long)n);
 		return;

@@ -521,6 +521,6 @@ int trace_show(const struct trace_opts *given)
 		putchar('\n');
 	show_heat(fd, o);
 	close(fd);
-	trace_missed(pinned_missed(o), o);
+	trace_missed(pinned_missed(o), o->as_json);
 	return EXIT_OK;
 }

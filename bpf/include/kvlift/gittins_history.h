@@ -91,9 +91,12 @@ struct gittins {
 	u32 nr_runs;	  /* of the request */
 	/* Of the request, less a partial block: */
 	u32 whole, known, recent, hit;
-	/* Leaves drawn from the index, a heap from 1 on. */
-	struct gittins_candidate candidates[GITTINS_CANDIDATES + 1];
+	u32 is_broken;	   /* LRU would not have all of it so far */
+	u32 back, nr_back; /* run that is back, and blocks of it so far */
+	/* Leaves drawn from the index. */
+	struct gittins_candidate candidates[GITTINS_CANDIDATES];
 	u32 nr_candidates, spent, is_drawn;
+	u32 least;  /* of them, or NONE: to be looked for */
 	u32 cursor; /* leaf that is drawn next */
 	u32 random;
 };
@@ -199,14 +202,14 @@ static inline void gittins_trim(struct kvlift_ctx *ctx, struct gittins *g)
  * LRU decides where the index has nothing to win, as LRU has nearly all there
  * is to have, or where it turned out to lose: for longer each time.
  */
-static inline void gittins_update_guard(struct kvlift_ctx *ctx,
-					struct gittins *g, bool is_hinted)
+KVLIFT_SUB u32 gittins_update_guard(struct gittins *KVLIFT_ARG(g), u32 refs,
+				    u32 blocks, u32 is_hinted)
 {
 	struct gittins_guard *u = &g->guard;
-	s64 capacity = ctx->capacity;
-	bool lru;
+	s64 capacity = blocks;
+	u32 lru;
 
-	u->refs += ctx->len;
+	u->refs += refs;
 	u->reuse += g->known;
 	u->lost += g->known - g->recent;
 	if (u->reuse > (u64)capacity * 8) {
@@ -219,33 +222,36 @@ static inline void gittins_update_guard(struct kvlift_ctx *ctx,
 		u->regret = -capacity;
 		u->backoff = GITTINS_BACKOFF;
 	}
-	if (!u->lru && u->regret * GITTINS_REGRET > capacity) {
+	if (!u->lru && u->regret > capacity / GITTINS_REGRET) {
 		u->until = u->refs + u->backoff * (u64)capacity;
 		if (u->backoff < GITTINS_MAX_BACKOFF)
 			u->backoff *= 2;
 	}
 	if (u->refs < u->until) {
-		lru = true;
+		lru = 1;
 		u->regret = 0;
 	}
 	u->lru = lru;
+	return lru;
 }
 
 /* So many blocks of a run are back, which lie beside each other. */
-static inline void gittins_return(struct gittins *g, u32 name, u32 n)
+KVLIFT_SUB u32 gittins_return(struct gittins *KVLIFT_ARG(g), u32 name, u32 n)
 {
 	struct gittins_run *r = gittins_run(g, name);
 
 	if (!r)
-		return;
+		return 0;
 	if (n > r->left)
 		n = r->left;
 	r->left -= n;
 	gittins_count(&g->model, r, g->now, n, GITTINS_RETURNED);
 	gittins_score_hint(&g->model, r, g->now);
+	return n;
 }
 
-static inline void gittins_note_hit(struct gittins *g, struct gittins_block *b)
+KVLIFT_SUB u32 gittins_note_hit(struct gittins *KVLIFT_ARG(g),
+				struct gittins_block *KVLIFT_ARG(b))
 {
 	struct gittins_run *r = gittins_run(g, b->run);
 	u32 gap;
@@ -253,45 +259,58 @@ static inline void gittins_note_hit(struct gittins *g, struct gittins_block *b)
 	if (b->hits < 65535)
 		b->hits++;
 	if (!r)
-		return;
+		return 0;
 	gap = gittins_log2(g->now - r->time + 1);
-	b->mean_gap =
-		gittins_mean(b->mean_gap ? b->mean_gap : gap, b->hits, gap);
+	b->mean_gap = (u16)gittins_mean(b->mean_gap ? b->mean_gap : gap,
+					b->hits, gap);
+	return 1;
 }
 
 /*
- * How much of the request is known, and what LRU would have. Of a chain that
- * counts up to the first block that is not there.
+ * Of a chain what LRU would have counts up to the first block that it would
+ * not.
  */
+KVLIFT_SUB u32 gittins_look_at(struct gittins *KVLIFT_ARG(g),
+			       struct gittins_block *KVLIFT_ARG(b), u32 told,
+			       u32 resident)
+{
+	if (!b->recent && told)
+		g->is_broken = 1;
+	if (b->recent && !g->is_broken)
+		g->recent++;
+	g->hit += resident;
+	if (!b->known)
+		return 0;
+	g->known++;
+	/* Those of a run lie beside each other. */
+	if (b->run != g->back) {
+		gittins_return(g, g->back, g->nr_back);
+		g->back = b->run;
+		g->nr_back = 0;
+	}
+	g->nr_back++;
+	return gittins_note_hit(g, b);
+}
+
+/* How much of the request is known, and what is back. */
 static inline void gittins_look(struct kvlift_ctx *ctx, struct gittins *g)
 {
-	bool told = ctx->flags & KVLIFT_CTX_TOLD, whole = true;
-	u32 i, id, name = 0, n = 0;
+	u32 told = ctx->flags & KVLIFT_CTX_TOLD, i, id;
 	struct gittins_block *b;
 
+	g->known = 0;
+	g->recent = 0;
+	g->hit = 0;
+	g->back = 0;
+	g->nr_back = 0;
+	g->is_broken = 0;
 	kvlift_for(i, ctx, 0, g->whole) {
 		id = kvlift_chain(ctx, i);
 		b = gittins_block(ctx, id);
-		if (!b)
-			break;
-		if (!b->recent && told)
-			whole = false;
-		if (b->recent && whole)
-			g->recent++;
-		if (!told && kvlift_resident(ctx, id))
-			g->hit++;
-		if (!b->known)
-			continue;
-		g->known++;
-		if (b->run != name) {
-			gittins_return(g, name, n);
-			name = b->run;
-			n = 0;
-		}
-		n++;
-		gittins_note_hit(g, b);
+		if (b)
+			gittins_look_at(g, b, told, kvlift_resident(ctx, id));
 	}
-	gittins_return(g, name, n);
+	gittins_return(g, g->back, g->nr_back);
 	if (told)
 		g->hit = ctx->cached < g->whole ? ctx->cached : g->whole;
 }
@@ -302,7 +321,7 @@ static inline struct gittins_session *gittins_session(struct gittins *g, u32 at)
 }
 
 /* Its slot, or that which it should have. */
-static inline u32 gittins_find_session(struct gittins *g, u32 key)
+KVLIFT_SUB u32 gittins_find_session(struct gittins *KVLIFT_ARG(g), u32 key)
 {
 	u32 at = (key * 2654435761u >> 8) % GITTINS_SESSIONS, best = at, i;
 	struct gittins_session *e;
@@ -367,8 +386,8 @@ static inline void gittins_resume(struct kvlift_ctx *ctx, struct gittins *g,
 {
 	gittins_leave_orphans(ctx, g, e->runs);
 	e->nr_gaps++;
-	e->mean_gap = gittins_mean(e->mean_gap, e->nr_gaps,
-				   gittins_log2(g->now - e->last + 1));
+	e->mean_gap = (u16)gittins_mean(e->mean_gap, e->nr_gaps,
+					gittins_log2(g->now - e->last + 1));
 	if (e->nr_gaps > 8)
 		e->nr_gaps = 8;
 }
@@ -558,11 +577,8 @@ static inline void gittins_history_request(struct kvlift_ctx *ctx,
 
 	/* A partial block is the prefix of nothing: never kept. */
 	g->whole = ctx->whole < ctx->len ? ctx->whole : ctx->len;
-	g->known = 0;
-	g->recent = 0;
-	g->hit = 0;
 	gittins_look(ctx, g);
-	gittins_update_guard(ctx, g, is_hinted);
+	gittins_update_guard(g, ctx->len, ctx->capacity, is_hinted);
 	e = gittins_take_session(ctx, g);
 	gittins_make_runs(ctx, g, e);
 	gittins_weigh_runs(ctx, g, e->runs);

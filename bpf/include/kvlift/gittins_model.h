@@ -18,10 +18,10 @@
 #define GITTINS_GAPS 24u /* of the mean gap: none, then half octaves */
 /* By hits and gap; then those of hints, by hits. */
 #define GITTINS_CLASSES (2 + (2 + GITTINS_GAPS) * GITTINS_HITS)
-#define GITTINS_BINS	36u /* of age: two an octave */
-#define GITTINS_CELLS	(GITTINS_CLASSES * GITTINS_BINS)
-#define GITTINS_SIZES	24u /* buckets of a number of blocks */
-#define GITTINS_FACTORS (2 * GITTINS_HITS + 2 * GITTINS_SIZES)
+#define GITTINS_BINS	36u   /* of age: two an octave */
+#define GITTINS_CELLS	8192u /* and more than classes times bins */
+#define GITTINS_SIZES	24u   /* buckets of a number of blocks */
+#define GITTINS_FACTORS (2 * GITTINS_HITS + 2 * GITTINS_SIZES) /* below 64 */
 #define GITTINS_NONE	0xffffffffu
 
 #define GITTINS_ONE	1024u /* weight of one */
@@ -97,41 +97,45 @@ struct gittins_factor {
 	u32 pad;
 };
 
+/* A class at an age. */
+struct gittins_cell {
+	u32 count[GITTINS_OUTCOMES + 1]; /* weights */
+	u32 hazard;			 /* 2^-16 */
+	u32 cum_hazard;
+	u16 index;  /* a logarithm */
+	u16 rarity; /* minus logarithm of the chance to return here */
+};
+
 struct gittins_model {
-	/* Cells: by class, then bin. */
-	u32 count[GITTINS_OUTCOMES * GITTINS_CELLS];
-	u32 hazard[GITTINS_CELLS]; /* 2^-16 */
-	u32 cum_hazard[GITTINS_CELLS];
-	u16 index[GITTINS_CELLS]; /* logarithms */
-	/* Minus logarithm of the chance to return in a bin. */
-	u16 rarity[GITTINS_CELLS];
+	struct gittins_cell cells[GITTINS_CELLS]; /* by class, then bin */
 	/* How much better hints predict than classes, a logarithm, 2^-16. */
 	s64 trust;
 	u32 nr_scores;
 	u32 is_hinted;
 	u32 is_halved; /* counts are, when they are looked at next */
 	u32 pad;
-	struct gittins_factor factors[GITTINS_FACTORS];
+	struct gittins_factor factors[64];
 	/*
 	 * Scratch: time held, below 2^45, and returns, at most 2^SURVIVAL, of
 	 * a class, both summed over the ages up to each bin; and points of the
 	 * upper hull of that curve.
 	 */
-	u64 held[GITTINS_BINS + 1];
-	u64 returned[GITTINS_BINS + 1];
-	u32 hull[GITTINS_BINS + 1];
+	u64 held[64];
+	u64 returned[64];
+	u32 hull[64];
 	u32 nr_hull;
+	u64 left;
+	u32 sum;
 };
 
-/* Linear in the mantissa, with a correction: off by less than .01. */
-static inline u32 gittins_log2(u64 x)
+/*
+ * Of a number that is not 0: linear in the mantissa, with a correction; off by
+ * less than .01.
+ */
+KVLIFT_SUB u32 gittins_log2(u64 x)
 {
-	u32 e, f;
+	u32 e = kvlift_fls(x) - 1, f = x << (63 - e) >> 55 & 255;
 
-	if (!x)
-		return 0;
-	e = kvlift_fls(x) - 1;
-	f = (u32)(e >= 8 ? x >> (e - 8) : x << (8 - e)) & 255;
 	return e * GITTINS_LOG + f + ((f * (256 - f) * 88) >> 16);
 }
 
@@ -139,17 +143,17 @@ static inline u32 gittins_log2(u64 x)
  * Mean of logarithms, of which this is the n-th: the plain one of the first
  * eight, then one that forgets.
  */
-static inline u16 gittins_mean(u32 mean, u32 n, u32 log)
+KVLIFT_SUB u32 gittins_mean(u32 mean, u32 n, u32 log)
 {
 	if (n <= 1)
-		return (u16)log;
+		return log;
 	if (n < 8)
-		return (u16)((mean * (n - 1) + log) / n);
-	return (u16)((mean * 7 + log) >> 3);
+		return (mean * (n - 1) + log) / n;
+	return (mean * 7 + log) >> 3;
 }
 
 /* Bucket of a number of hits. */
-static inline u32 gittins_hits(u32 hits)
+KVLIFT_SUB u32 gittins_hits(u32 hits)
 {
 	u32 b = kvlift_fls(hits);
 
@@ -157,7 +161,7 @@ static inline u32 gittins_hits(u32 hits)
 }
 
 /* Bucket of a mean gap, from half a second on; 0: none was seen. */
-static inline u32 gittins_gap(u32 mean_gap)
+KVLIFT_SUB u32 gittins_gap(u32 mean_gap)
 {
 	u32 b;
 
@@ -169,51 +173,60 @@ static inline u32 gittins_gap(u32 mean_gap)
 	return b < GITTINS_GAPS ? b : GITTINS_GAPS - 1;
 }
 
-static inline u8 gittins_size(u32 blocks)
+/* Bucket of a number of blocks, at least 1. */
+KVLIFT_SUB u32 gittins_size(u32 blocks)
 {
 	u32 b = gittins_log2(blocks) / (GITTINS_LOG / 2);
 
-	return (u8)(b < GITTINS_SIZES ? b : GITTINS_SIZES - 1);
+	return b < GITTINS_SIZES ? b : GITTINS_SIZES - 1;
 }
 
-/* Class and factors of a run, by the blocks its request has and brought. */
-static inline void gittins_classify(struct gittins_run *r, u32 hits, u32 gap,
-				    u32 blocks, u32 new_blocks)
+/*
+ * Class and factors of a run, by the blocks its request has and brought. The
+ * class, less its hits, in return.
+ */
+KVLIFT_SUB u32 gittins_classify(struct gittins_run *KVLIFT_ARG(r), u32 hits,
+				u32 gap, u32 blocks, u32 new_blocks)
 {
 	r->hits = (u8)hits;
 	r->class = (u8)(GITTINS_BY_GAP + gap * GITTINS_HITS + hits);
 	r->nr_factors = 2;
 	r->factors[0] = (u8)(GITTINS_BY_NEW + gittins_size(new_blocks + 1));
 	r->factors[1] = (u8)(GITTINS_BY_SIZE + gittins_size(blocks));
+	return r->class;
 }
 
-static inline void gittins_make_orphan(struct gittins_run *r, u32 now)
+KVLIFT_SUB u32 gittins_make_orphan(struct gittins_run *KVLIFT_ARG(r), u32 now)
 {
 	r->kind = GITTINS_ORPHAN;
 	r->factors[2] = r->hits;
 	r->nr_factors = 3;
 	r->time = now;
+	return r->kind;
 }
 
 /* Over is not believed as such: it is a factor, which has to be earned. */
-static inline void gittins_promise(struct gittins_run *r, u32 ms)
+KVLIFT_SUB u32 gittins_promise(struct gittins_run *KVLIFT_ARG(r), u32 ms)
 {
-	r->kind = ms == KVLIFT_OVER ? GITTINS_DONE : GITTINS_TIMED;
-	r->promise = ms;
-	if (ms != KVLIFT_OVER)
-		return;
-	r->factors[2] = (u8)(GITTINS_BY_OVER + r->hits);
-	r->nr_factors = 3;
+	r->promise = ms ? ms : 1;
+	r->kind = GITTINS_TIMED;
+	if (ms == KVLIFT_OVER) {
+		r->kind = GITTINS_DONE;
+		r->factors[2] = (u8)(GITTINS_BY_OVER + r->hits);
+		r->nr_factors = 3;
+	}
+	return r->kind;
 }
 
 /* The first hint is told: it is believed at first. */
-static inline void gittins_expect_hints(struct gittins_model *m, u32 ms)
+KVLIFT_SUB u32 gittins_expect_hints(struct gittins_model *KVLIFT_ARG(m), u32 ms)
 {
 	if (m->is_hinted || ms == KVLIFT_OVER)
-		return;
+		return 0;
 	m->is_hinted = 1;
 	m->trust = 1 << 16;
 	m->nr_scores = 16;
+	return 1;
 }
 
 static inline bool gittins_trusts_hints(const struct gittins_model *m)
@@ -221,7 +234,7 @@ static inline bool gittins_trusts_hints(const struct gittins_model *m)
 	return m->trust > GITTINS_MIN_TRUST;
 }
 
-static inline u32 gittins_parent(u32 class)
+KVLIFT_SUB u32 gittins_parent(u32 class)
 {
 	if (!class || class == GITTINS_HINTED)
 		return GITTINS_NONE;
@@ -233,7 +246,7 @@ static inline u32 gittins_parent(u32 class)
 }
 
 /* Up to 256 ms, then two bins an octave. */
-static inline u32 gittins_age_bin(u32 age)
+KVLIFT_SUB u32 gittins_age_bin(u32 age)
 {
 	u32 e, b;
 
@@ -244,137 +257,132 @@ static inline u32 gittins_age_bin(u32 age)
 	return b < GITTINS_BINS ? b : GITTINS_BINS - 1;
 }
 
-static inline u32 gittins_share_bin(u32 age, u32 promise)
+KVLIFT_SUB u32 gittins_share_bin(u32 age, u32 promise)
 {
-	u64 share = ((u64)age << GITTINS_SHARE) / (promise ? promise : 1);
+	u64 share = ((u64)age << GITTINS_SHARE) / promise;
 
 	return gittins_age_bin(share > 0xffffffffu ? 0xffffffffu : (u32)share);
 }
 
-static inline u64 gittins_bin_start(u32 b)
+KVLIFT_SUB u64 gittins_bin_start(u32 b)
 {
 	return b ? (2ULL + ((b - 1) & 1)) << (7 + (b - 1) / 2) : 0;
 }
 
-static inline u32 *gittins_cell(struct gittins_model *m, u32 outcome, u32 class,
-				u32 bin)
+static inline struct gittins_cell *gittins_cell(struct gittins_model *m,
+						u32 class, u32 bin)
 {
-	u32 i = outcome * GITTINS_CELLS + class * GITTINS_BINS + bin;
-
-	return kvlift_at(m->count, i);
+	return kvlift_at(m->cells, class * GITTINS_BINS + bin);
 }
 
-static inline void gittins_count_factors(struct gittins_model *m,
-					 const struct gittins_run *r,
-					 u64 expected, u32 weight, u32 outcome)
+KVLIFT_SUB u32 gittins_count_cell(struct gittins_model *KVLIFT_ARG(m),
+				  u32 class, u32 bin, u32 outcome, u32 weight)
 {
-	struct gittins_factor *f;
-	u32 i;
+	struct gittins_cell *c = gittins_cell(m, class, bin);
 
-	for (i = 0; i < 3; i++) {
-		if (i >= r->nr_factors)
-			return;
-		f = kvlift_at(m->factors, r->factors[i]);
-		if (outcome == GITTINS_OPEN)
-			f->open += expected;
-		else
-			f->expected += expected;
-		if (outcome == GITTINS_RETURNED)
-			f->seen += weight;
-	}
+	*kvlift_at(c->count, outcome) += weight;
+	return c->cum_hazard;
+}
+
+KVLIFT_SUB u32 gittins_count_factor(struct gittins_model *KVLIFT_ARG(m), u32 at,
+				    u64 expected, u32 weight, u32 outcome)
+{
+	struct gittins_factor *f = kvlift_at(m->factors, at);
+
+	if (outcome == GITTINS_OPEN)
+		f->open += expected;
+	else
+		f->expected += expected;
+	if (outcome == GITTINS_RETURNED)
+		f->seen += weight;
+	return 0;
 }
 
 /* Count what became of some blocks of a run. */
-static inline void gittins_count(struct gittins_model *m,
-				 const struct gittins_run *r, u32 now,
-				 u32 blocks, u32 outcome)
+KVLIFT_SUB u32 gittins_count(struct gittins_model *KVLIFT_ARG(m),
+			     const struct gittins_run *KVLIFT_ARG(r), u32 now,
+			     u32 blocks, u32 outcome)
 {
-	u32 b = gittins_age_bin(now - r->time), weight = blocks * r->weight;
-	u32 cell = r->class * GITTINS_BINS + b;
-	u64 expected = (u64)weight * *kvlift_at(m->cum_hazard, cell) >> 16;
+	u32 b = gittins_age_bin(now - r->time), weight = blocks * r->weight, i;
+	u64 expected;
 
-	*gittins_cell(m, outcome, r->class, b) += weight;
-	*gittins_cell(m, outcome, GITTINS_BY_HITS + r->hits, b) += weight;
-	*gittins_cell(m, outcome, 0, b) += weight;
-	gittins_count_factors(m, r, expected, weight, outcome);
+	expected = gittins_count_cell(m, r->class, b, outcome, weight);
+	expected = expected * weight >> 16;
+	gittins_count_cell(m, GITTINS_BY_HITS + r->hits, b, outcome, weight);
+	gittins_count_cell(m, 0, b, outcome, weight);
+	for (i = 0; i < 3; i++)
+		if (i < r->nr_factors)
+			gittins_count_factor(m, r->factors[i], expected, weight,
+					     outcome);
 	if (r->kind != GITTINS_TIMED)
-		return;
+		return 0;
 	b = gittins_share_bin(now - r->time, r->promise);
-	*gittins_cell(m, outcome, GITTINS_HINTED, b) += weight;
-	*gittins_cell(m, outcome, GITTINS_HINTED + 1 + r->hits, b) += weight;
+	gittins_count_cell(m, GITTINS_HINTED, b, outcome, weight);
+	gittins_count_cell(m, GITTINS_HINTED + 1 + r->hits, b, outcome, weight);
+	return 0;
 }
 
-/* What is open was counted anew for this time. */
-static inline void gittins_renew_counts(struct gittins_model *m, u32 class,
-					u32 b)
+/* What is open will have been counted anew when it is looked at next. */
+static inline void gittins_renew_counts(struct gittins_model *m,
+					struct gittins_cell *c)
 {
-	*gittins_cell(m, GITTINS_OPEN, class, b) = 0;
+	c->count[GITTINS_OPEN] = 0;
 	if (!m->is_halved)
 		return;
-	*gittins_cell(m, GITTINS_RETURNED, class, b) >>= 1;
-	*gittins_cell(m, GITTINS_CENSORED, class, b) >>= 1;
+	c->count[GITTINS_RETURNED] >>= 1;
+	c->count[GITTINS_CENSORED] >>= 1;
 }
 
-/* Returns per block at risk; one that leaves in a bin is at risk in half. */
-static inline void gittins_learn_hazards(struct kvlift_ctx *ctx,
-					 struct gittins_model *m, u32 class)
+/*
+ * From the last bin on: returns per block at risk; one that leaves in a bin is
+ * at risk in half.
+ */
+KVLIFT_SUB u32 gittins_learn_hazard(struct gittins_model *KVLIFT_ARG(m),
+				    u32 class, u32 parent, u32 b)
 {
-	u32 parent = gittins_parent(class), i, b;
-	u64 prior = GITTINS_CLASS_PRIOR * GITTINS_ONE;
-	u64 left = 0, hazard, back, gone;
+	u64 prior = GITTINS_CLASS_PRIOR * GITTINS_ONE, hazard, back, gone;
+	struct gittins_cell *c = gittins_cell(m, class, b);
 
-	if (parent == GITTINS_NONE)
+	back = c->count[GITTINS_RETURNED];
+	gone = (u64)c->count[GITTINS_CENSORED] + c->count[GITTINS_OPEN];
+	m->left += back + gone;
+	if (parent == GITTINS_NONE) {
 		prior = GITTINS_ROOT_PRIOR * GITTINS_ONE;
-	kvlift_for(i, ctx, 0, GITTINS_BINS) {
-		b = GITTINS_BINS - 1 - i;
-		back = *gittins_cell(m, GITTINS_RETURNED, class, b);
-		gone = (u64)*gittins_cell(m, GITTINS_CENSORED, class, b) +
-		       *gittins_cell(m, GITTINS_OPEN, class, b);
-		left += back + gone;
 		hazard = GITTINS_ROOT_HAZARD;
-		if (parent != GITTINS_NONE)
-			hazard = *kvlift_at(m->hazard,
-					    parent * GITTINS_BINS + b);
-		hazard = ((back << 16) + prior * hazard) /
-			 (left - gone / 2 + prior);
-		if (hazard > GITTINS_MAX_HAZARD)
-			hazard = GITTINS_MAX_HAZARD;
-		*kvlift_at(m->hazard, class * GITTINS_BINS + b) = (u32)hazard;
-		gittins_renew_counts(m, class, b);
+	} else {
+		hazard = gittins_cell(m, parent, b)->hazard;
 	}
+	hazard = ((back << 16) + prior * hazard) / (m->left - gone / 2 + prior);
+	if (hazard > GITTINS_MAX_HAZARD)
+		hazard = GITTINS_MAX_HAZARD;
+	c->hazard = (u32)hazard;
+	gittins_renew_counts(m, c);
+	return c->hazard;
 }
 
-static inline void gittins_make_curve(struct kvlift_ctx *ctx,
-				      struct gittins_model *m, u32 class)
+/* From the first bin on. */
+KVLIFT_SUB u32 gittins_learn_curve(struct gittins_model *KVLIFT_ARG(m),
+				   u32 class, u32 b)
 {
-	u64 left = 1u << GITTINS_SURVIVAL, next, gone, held = 0;
-	u32 b, h, sum = 0, cell;
+	struct gittins_cell *c = gittins_cell(m, class, b);
+	u64 next = m->left - (m->left * c->hazard >> 16);
+	u64 gone = m->left - next;
+	u64 width = gittins_bin_start(b + 1) - gittins_bin_start(b);
 
-	m->held[0] = 0;
-	m->returned[0] = 0;
-	kvlift_for(b, ctx, 0, GITTINS_BINS) {
-		cell = class * GITTINS_BINS + b;
-		h = *kvlift_at(m->hazard, cell);
-		next = left - (left * h >> 16);
-		gone = left - next;
-		held += 1 + ((left + next) * (gittins_bin_start(b + 1) -
-					      gittins_bin_start(b)) >>
-			     1);
-		*kvlift_at(m->held, b + 1) = held;
-		*kvlift_at(m->returned, b + 1) =
-			(1u << GITTINS_SURVIVAL) - next;
-		*kvlift_at(m->rarity, cell) =
-			(u16)(GITTINS_SURVIVAL * GITTINS_LOG -
-			      gittins_log2(gone < 4 ? 4 : gone));
-		*kvlift_at(m->cum_hazard, cell) = sum + h / 2;
-		sum += h;
-		left = next;
-	}
+	*kvlift_at(m->held, b + 1) =
+		*kvlift_at(m->held, b) + 1 + ((m->left + next) * width >> 1);
+	*kvlift_at(m->returned, b + 1) = (1u << GITTINS_SURVIVAL) - next;
+	c->rarity = (u16)(GITTINS_SURVIVAL * GITTINS_LOG -
+			  gittins_log2(gone < 4 ? 4 : gone));
+	c->cum_hazard = m->sum + c->hazard / 2;
+	m->sum += c->hazard;
+	m->left = next;
+	return 0;
 }
 
 /* Does holding from b on to near bring less than on to far? */
-static inline bool gittins_is_worse(struct gittins_model *m, u32 b, u32 near,
-				    u32 far)
+KVLIFT_SUB u32 gittins_is_worse(struct gittins_model *KVLIFT_ARG(m), u32 b,
+				u32 near, u32 far)
 {
 	u64 returned = *kvlift_at(m->returned, b);
 	u64 held = *kvlift_at(m->held, b);
@@ -401,6 +409,20 @@ static inline u32 gittins_trim_hull(struct kvlift_ctx *ctx,
 	return *kvlift_at(m->hull, m->nr_hull - 1);
 }
 
+KVLIFT_SUB u32 gittins_learn_index(struct gittins_model *KVLIFT_ARG(m),
+				   u32 class, u32 b, u32 to)
+{
+	u64 returned = *kvlift_at(m->returned, to) - *kvlift_at(m->returned, b);
+	u64 held = *kvlift_at(m->held, to) - *kvlift_at(m->held, b);
+
+	gittins_cell(m, class, b)->index =
+		(u16)(64 * GITTINS_LOG + gittins_log2((returned << 8) + 1) -
+		      gittins_log2(held));
+	*kvlift_at(m->hull, m->nr_hull) = b;
+	m->nr_hull++;
+	return 0;
+}
+
 /*
  * Gittins, "Bandit processes and dynamic allocation indices", J. R. Stat. Soc.
  * B 41(2), 1979: the index of a state is the most that is earned per time, over
@@ -408,38 +430,27 @@ static inline u32 gittins_trim_hull(struct kvlift_ctx *ctx,
  * it is held; its state is its age. So the index at an age is the steepest line
  * from there to a later point of the curve: an edge of its upper hull.
  */
-static inline void gittins_learn_index(struct kvlift_ctx *ctx,
+static inline void gittins_learn_class(struct kvlift_ctx *ctx,
 				       struct gittins_model *m, u32 class)
 {
-	u64 returned, held;
-	u32 i, b, to;
+	u32 i, b, parent = gittins_parent(class);
 
-	gittins_make_curve(ctx, m, class);
+	m->left = 0;
+	kvlift_for(i, ctx, 0, GITTINS_BINS)
+		gittins_learn_hazard(m, class, parent, GITTINS_BINS - 1 - i);
+	m->left = 1u << GITTINS_SURVIVAL;
+	m->sum = 0;
+	kvlift_for(i, ctx, 0, GITTINS_BINS)
+		gittins_learn_curve(m, class, i);
 	m->hull[0] = GITTINS_BINS;
 	m->nr_hull = 1;
 	kvlift_for(i, ctx, 0, GITTINS_BINS) {
 		b = GITTINS_BINS - 1 - i;
-		to = gittins_trim_hull(ctx, m, b);
-		returned = *kvlift_at(m->returned, to) -
-			   *kvlift_at(m->returned, b);
-		held = *kvlift_at(m->held, to) - *kvlift_at(m->held, b);
-		*kvlift_at(m->index, class * GITTINS_BINS + b) =
-			(u16)(64 * GITTINS_LOG +
-			      gittins_log2((returned << 8) + 1) -
-			      gittins_log2(held));
-		*kvlift_at(m->hull, m->nr_hull) = b;
-		m->nr_hull++;
+		gittins_learn_index(m, class, b, gittins_trim_hull(ctx, m, b));
 	}
 }
 
-static inline void gittins_learn_class(struct kvlift_ctx *ctx,
-				       struct gittins_model *m, u32 class)
-{
-	gittins_learn_hazards(ctx, m, class);
-	gittins_learn_index(ctx, m, class);
-}
-
-static inline void gittins_learn_factor(struct gittins_model *m, u32 at)
+KVLIFT_SUB u32 gittins_learn_factor(struct gittins_model *KVLIFT_ARG(m), u32 at)
 {
 	struct gittins_factor *f = kvlift_at(m->factors, at);
 	u64 prior = GITTINS_FEATURE_PRIOR * GITTINS_ONE, expected;
@@ -452,28 +463,32 @@ static inline void gittins_learn_factor(struct gittins_model *m, u32 at)
 	f->log = (s32)gittins_log2(f->seen + prior) -
 		 (s32)gittins_log2(f->expected + f->open + expected);
 	f->open = 0;
-	if (!m->is_halved)
-		return;
-	f->seen >>= 1;
-	f->expected >>= 1;
+	if (m->is_halved) {
+		f->seen >>= 1;
+		f->expected >>= 1;
+	}
+	return 0;
 }
 
-/* When all classes are learned, and before the factors are. */
+/* When all classes are learned. */
 static inline void gittins_learn_factors(struct kvlift_ctx *ctx,
 					 struct gittins_model *m)
 {
+	struct gittins_cell *c;
 	u64 total = 0;
 	u32 i;
 
 	kvlift_for(i, ctx, 0, GITTINS_FACTORS)
 		gittins_learn_factor(m, i);
-	kvlift_for(i, ctx, 0, GITTINS_BINS)
-		total += (u64)*gittins_cell(m, GITTINS_RETURNED, 0, i) +
-			 *gittins_cell(m, GITTINS_CENSORED, 0, i);
+	kvlift_for(i, ctx, 0, GITTINS_BINS) {
+		c = gittins_cell(m, 0, i);
+		total += (u64)c->count[GITTINS_RETURNED] +
+			 c->count[GITTINS_CENSORED];
+	}
 	m->is_halved = total > GITTINS_MEMORY;
 }
 
-/* All tables from the counts, which is long: see gittins_learn_some(). */
+/* All tables from the counts: long, so see gittins_learn_some(). */
 static inline void gittins_learn(struct kvlift_ctx *ctx,
 				 struct gittins_model *m)
 {
@@ -485,19 +500,18 @@ static inline void gittins_learn(struct kvlift_ctx *ctx,
 }
 
 /* A run is back: did its hint know better than its class? */
-static inline void gittins_score_hint(struct gittins_model *m,
-				      struct gittins_run *r, u32 now)
+KVLIFT_SUB u32 gittins_score_hint(struct gittins_model *KVLIFT_ARG(m),
+				  struct gittins_run *KVLIFT_ARG(r), u32 now)
 {
-	u32 age = now - r->time, class, hint;
+	u32 age = now - r->time, share;
 	s64 d;
 
 	if (r->kind != GITTINS_TIMED || r->is_scored || age < 256)
-		return;
+		return 0;
 	r->is_scored = 1;
-	class = r->class * GITTINS_BINS + gittins_age_bin(age);
-	hint = GITTINS_HINTED * GITTINS_BINS +
-	       gittins_share_bin(age, r->promise);
-	d = (s64)*kvlift_at(m->rarity, class) - *kvlift_at(m->rarity, hint);
+	share = gittins_share_bin(age, r->promise);
+	d = (s64)gittins_cell(m, r->class, gittins_age_bin(age))->rarity -
+	    gittins_cell(m, GITTINS_HINTED, share)->rarity;
 	if (d > GITTINS_MAX_SCORE)
 		d = GITTINS_MAX_SCORE;
 	if (d < -GITTINS_MAX_SCORE)
@@ -506,31 +520,27 @@ static inline void gittins_score_hint(struct gittins_model *m,
 		m->nr_scores++;
 	d = d * 256 - m->trust;
 	/* BPF divides without a sign. */
-	m->trust += d < 0 ? -(s64)((u64)-d / m->nr_scores)
-			  : (s64)((u64)d / m->nr_scores);
-}
-
-static inline u32 gittins_hinted_index(struct gittins_model *m,
-				       const struct gittins_run *r, u32 age)
-{
-	u32 cell = (GITTINS_HINTED + 1 + r->hits) * GITTINS_BINS +
-		   gittins_share_bin(age, r->promise);
-
-	return (32 + GITTINS_SHARE) * GITTINS_LOG + *kvlift_at(m->index, cell) -
-	       gittins_log2(r->promise);
+	if (d < 0)
+		m->trust -= (s64)((u64)-d / m->nr_scores);
+	else
+		m->trust += (s64)((u64)d / m->nr_scores);
+	return 1;
 }
 
 /* Logarithm of the index of the blocks of a run. */
-static inline u32 gittins_index(struct gittins_model *m,
-				const struct gittins_run *r, u32 now)
+KVLIFT_SUB u32 gittins_index(struct gittins_model *KVLIFT_ARG(m),
+			     const struct gittins_run *KVLIFT_ARG(r), u32 now)
 {
-	u32 age = now - r->time, i;
+	u32 age = now - r->time, i, b;
 	s32 log = 32 * GITTINS_LOG;
 
-	if (r->kind == GITTINS_TIMED && gittins_trusts_hints(m))
-		return gittins_hinted_index(m, r, age);
-	log += *kvlift_at(m->index,
-			  r->class * GITTINS_BINS + gittins_age_bin(age));
+	if (r->kind == GITTINS_TIMED && gittins_trusts_hints(m)) {
+		b = gittins_share_bin(age, r->promise);
+		return (32 + GITTINS_SHARE) * GITTINS_LOG +
+		       gittins_cell(m, GITTINS_HINTED + 1 + r->hits, b)->index -
+		       gittins_log2(r->promise);
+	}
+	log += gittins_cell(m, r->class, gittins_age_bin(age))->index;
 	for (i = 0; i < 3; i++)
 		if (i < r->nr_factors)
 			log += kvlift_at(m->factors, r->factors[i])->log;

@@ -58,10 +58,19 @@ typedef __s64 s64;
  *				callback at the most, and it ends early when
  *				the callback has used up its time (100 ms).
  *				After the loop i says nothing
- *	kvlift_at(array, i)	address of array[i], or of array[0] when i is
- *				too large: the verifier has to see the bound
+ *	kvlift_at(array, i)	address of array[i], or of another element when
+ *				i is too large: the verifier has to see the
+ *				bound. A power of two as length is the best
  *	kvlift_fls(x)		number of the highest bit of a u64 that is set,
  *				from 1; 0 for 0
+ *
+ * The verifier looks at a function in each place where it is called, in all
+ * ways to get there. A large policy gets through when what needs no ctx is
+ *
+ *	KVLIFT_SUB u32 name(struct x *KVLIFT_ARG(x), u32 n) {...}
+ *				which it looks at once, by itself: arguments
+ *				are numbers and pointers that are not NULL to
+ *				structs in storage or state; it returns a number
  *
  * Callbacks. What the module does on a request, told by an engine or made of
  * blocks that were used together, is always this:
@@ -163,14 +172,20 @@ void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it) KVLIFT_KSYM;
 /* clang-format on */
 
 /* The compiler knows that i is small enough; the verifier has to see it. */
-#define kvlift_at(array, i)                                     \
-	({                                                      \
-		u64 ___i = (u32)(i);                            \
-		asm volatile("" : "+r"(___i));                  \
-		if (___i >= sizeof(array) / sizeof((array)[0])) \
-			___i = 0;                               \
-		&(array)[___i];                                 \
+#define kvlift_at(array, i)                                    \
+	({                                                     \
+		u64 ___n = sizeof(array) / sizeof((array)[0]); \
+		u64 ___i = (u32)(i);                           \
+		asm volatile("" : "+r"(___i));                 \
+		if (!(___n & (___n - 1)))                      \
+			___i &= ___n - 1;                      \
+		else if (___i >= ___n)                         \
+			___i = 0;                              \
+		&(array)[___i];                                \
 	})
+
+#define KVLIFT_SUB	  __attribute__((noinline))
+#define KVLIFT_ARG(name_) name_ __attribute__((btf_decl_tag("arg:nonnull")))
 
 /* BPF has no instruction for it, and branches make states for the verifier. */
 static __always_inline u32 kvlift_fls(u64 x)
@@ -243,6 +258,9 @@ static __always_inline u32 kvlift_fls(u64 x)
 #define kvlift_at(array, i) \
 	(&(array)[(i) < sizeof(array) / sizeof((array)[0]) ? (i) : 0])
 
+#define KVLIFT_SUB			  static inline
+#define KVLIFT_ARG(name_)		  name_
+
 static inline u32 kvlift_fls(u64 x)
 {
 	return x ? 64 - (u32)__builtin_clzll(x) : 0;
@@ -254,7 +272,7 @@ static inline u32 kvlift_fls(u64 x)
 void *kvl_advise_state(struct kvlift_ctx *ctx);
 
 /* Without KVLIFT_STATE() this is all there is of it, and zero. */
-static const u32 kvlift_state_bytes;
+static const u32 kvlift_state_bytes __attribute__((unused));
 
 #define KVLIFT_STATE(type_)                                     \
 	static const u32 kvlift_state_bytes = sizeof(type_);    \
@@ -264,10 +282,11 @@ static const u32 kvlift_state_bytes;
 	}
 
 #ifdef __KERNEL__
-#define KVLIFT_POLICY(name_, ...)                             \
-	const struct kvlift_builtin kvlift_policy_##name_ = { \
-		.ops = { .name = #name_, __VA_ARGS__ },       \
-		.state_size = &kvlift_state_bytes,            \
+#define KVLIFT_POLICY(name_, ...)                                 \
+	extern const struct kvlift_builtin kvlift_policy_##name_; \
+	const struct kvlift_builtin kvlift_policy_##name_ = {     \
+		.ops = { .name = #name_, __VA_ARGS__ },           \
+		.state_size = &kvlift_state_bytes,                \
 	}
 #else
 /* By the second name one that is a shared object is found. */

@@ -515,9 +515,13 @@ enum kvlift_hint_op {
 	 * it cannot be the prefix of another request.
 	 */
 	KVLIFT_HINT_REQUEST = 2,
-	/* The session's turn has ended; it comes back in about @ms. */
+	/*
+	 * The session's turn has ended; it comes back in about @ms. @session 0:
+	 * that of the KVLIFT_HINT_REQUEST right before it in the same call, be
+	 * it told or not.
+	 */
 	KVLIFT_HINT_RETURNS = 3,
-	/* The session is over. */
+	/* The session is over; @session as above. */
 	KVLIFT_HINT_OVER = 4,
 	/* Block @first of @fd follows block @parent of @parent_fd. */
 	KVLIFT_HINT_PARENT = 5,
