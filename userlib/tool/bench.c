@@ -45,6 +45,8 @@ static const struct group {
 	  bench_clean, true, 1 },
 	{ "policy", "policies per access and per decision", bench_policy, true,
 	  1 },
+	{ "scan", "touch rings, and accessed bits beside DAMON", bench_scan,
+	  true, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,
