@@ -6,8 +6,9 @@ KVLIFT_CALLBACK(void, nosize_added, struct kvlift_ctx *ctx, u32 id)
 {
 	u8 *b = kvlift_storage(ctx, id, 0);
 
-	if (b)
-		*b = 1;
+	/* It can only be read. */
+	if (b && *b)
+		kvlift_list_add(ctx, 0, id, KVLIFT_HEAD);
 }
 
 KVLIFT_POLICY(nosize, .added = nosize_added);

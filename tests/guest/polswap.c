@@ -176,12 +176,17 @@ static int do_detach(unsigned int n, const char *a)
 	return 0;
 }
 
-static int racer(unsigned int n, const char *a, unsigned int *won)
+/* Loading takes far longer than the race: both start when both are ready. */
+static int racer(unsigned int n, const char *a, unsigned int *won, int in,
+		 int out)
 {
 	struct bpf_map *map = load(a, true);
 	struct bpf_link *link;
 	unsigned int i;
+	char go;
 
+	if (write(out, "x", 1) != 1 || read(in, &go, 1) != 1)
+		kvt_die("the other one is not there");
 	*won = 0;
 	libbpf_set_print(quiet);
 	for (i = 0; i < n; i++) {
@@ -199,17 +204,19 @@ static int racer(unsigned int n, const char *a, unsigned int *won)
 static int do_race(unsigned int n, const char *a, const char *b)
 {
 	unsigned int won, other;
-	int p[2], status;
+	int p[2], q[2], status;
 	pid_t pid;
 
-	if (pipe(p))
+	if (pipe(p) || pipe(q))
 		kvt_die("pipe");
 	pid = fork();
 	if (!pid) {
-		racer(n, b, &won);
+		close(q[1]);
+		racer(n, b, &won, q[0], p[1]);
 		_exit(write(p[1], &won, sizeof(won)) != sizeof(won));
 	}
-	racer(n, a, &won);
+	close(p[1]);
+	racer(n, a, &won, p[0], q[1]);
 	if (waitpid(pid, &status, 0) != pid || status ||
 	    read(p[0], &other, sizeof(other)) != sizeof(other))
 		kvt_die("the other one failed: %d", status);
