@@ -65,12 +65,10 @@ KVLIFT_CALLBACK(void, lfu_added, struct kvlift_ctx *ctx, u32 id)
 
 KVLIFT_CALLBACK(void, lfu_victims, struct kvlift_ctx *ctx, u32 want)
 {
-	u32 i, id = kvlift_index_first(ctx), given = 0;
+	u32 i, id = kvlift_index_first(ctx);
 
 	kvlift_for(i, ctx, 0, ctx->resident) {
-		if (!kvlift_victim(ctx, id))
-			given++;
-		if (given == want)
+		if (kvlift_victim(ctx, id) == -ENOSPC)
 			break;
 		id = kvlift_index_next(ctx, id);
 	}

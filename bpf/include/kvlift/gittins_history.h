@@ -27,15 +27,18 @@
 #define GITTINS_MAX_BACKOFF 1024u
 
 /*
- * The tables are renewed all the time, some of the work with each request:
- * first the runs that are open are counted, then classes are learned.
+ * Every so many requests the tables are renewed, some of the work with each of
+ * the last of them: first the runs that are open are counted, then classes are
+ * learned. When that took as long as the pause, what was counted was old.
  */
-#define GITTINS_RUN_STEPS   32u
-#define GITTINS_CLASS_STEPS 16u
+#define GITTINS_LEARN	    50u
+#define GITTINS_RUN_STEPS   8u
+#define GITTINS_CLASS_STEPS 4u
 #define GITTINS_STEP_RUNS   (GITTINS_RUNS / GITTINS_RUN_STEPS)
 #define GITTINS_STEP_CLASSES \
 	((GITTINS_CLASSES + GITTINS_CLASS_STEPS - 1) / GITTINS_CLASS_STEPS)
-#define GITTINS_STEPS (GITTINS_RUN_STEPS + GITTINS_CLASS_STEPS + 1)
+#define GITTINS_PAUSE \
+	(GITTINS_LEARN - GITTINS_RUN_STEPS - GITTINS_CLASS_STEPS - 1)
 
 /* In the storage of a block. */
 struct gittins_block {
@@ -555,6 +558,9 @@ static inline void gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
 {
 	u32 step = g->step++;
 
+	if (step < GITTINS_PAUSE)
+		return;
+	step -= GITTINS_PAUSE;
 	if (step < GITTINS_RUN_STEPS) {
 		gittins_count_open(ctx, g, step * GITTINS_STEP_RUNS);
 		return;
