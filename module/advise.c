@@ -286,8 +286,13 @@ static void left(struct kvl_advisor *a, u32 id, const struct kvl_event *ev)
 		e->out = false;
 		a->nr_out--;
 	}
+	/*
+	 * What engines tell of stays resident to the policy, unless deleted: it
+	 * was on its way out when a request came that wants it kept, and is
+	 * going to be read again.
+	 */
 	if (e->standing == KVL_RESIDENT &&
-	    (ev->from == KVLIFT_TIER_DRAM || !ev->addr)) {
+	    (!ev->addr || (ev->from == KVLIFT_TIER_DRAM && !e->told))) {
 		if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
 			a->request_resident--;
 		kvl_table_resident(a, id, false);

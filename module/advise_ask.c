@@ -9,6 +9,7 @@
 #include "advise_call.h"
 #include "compat.h"
 #include "domain.h"
+#include "heat.h"
 #include "params.h"
 #include "policy.h"
 #include "region.h"
@@ -148,7 +149,19 @@ bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e)
 
 u32 kvl_advise_heat(struct kvl_advisor *a, const struct kvl_entry *e)
 {
-	return 0;
+	struct kvl_block *b = NULL;
+	struct kvl_region *r;
+	u32 heat = 0;
+
+	/* A region is erased before its blocks go. */
+	xa_lock(&a->pool->regions);
+	r = xa_load(&a->pool->regions, e->region);
+	if (r)
+		b = kvl_region_find(r, e->index);
+	if (b)
+		heat = kvl_heat_read(b);
+	xa_unlock(&a->pool->regions);
+	return heat;
 }
 
 /* The slot that the block has in DRAM, or NULL; under lru_lock. */
