@@ -24,6 +24,7 @@
 #define CHAIN	     256u     /* blocks of a request */
 #define WAIT_NS	     60000000 /* the worker gathers requests for 50 ms */
 #define ROUNDS	     2
+#define LEAST	     4u
 
 #define FAULTS	     256u
 #define FAULT_ROUNDS 8u
@@ -124,17 +125,31 @@ static double call_ns(const struct run *r)
 			more(r, "call_removed_ns") + more(r, "call_added_ns"));
 }
 
+/* Others that want the CPU only add to it. */
+static double least_work(const struct run *r, bool use, int *err)
+{
+	double best = HUGE_VAL, sum;
+	unsigned int i;
+
+	for (i = 0; i < LEAST; i++) {
+		sum = work_of(r, 0, CHAIN, use, err);
+		if (sum < best)
+			best = sum;
+	}
+	return best;
+}
+
 static int resident(struct run *r, struct cost *c)
 {
 	int ret = 0;
 
-	c->tell = work_of(r, 0, CHAIN, false, &ret);
+	c->tell = least_work(r, false, &ret);
 	ret = ret ?: policy_report_read(&r->place, &r->before);
-	c->access = work_of(r, 0, CHAIN, true, &ret) - c->tell;
+	c->access = least_work(r, true, &ret) - c->tell;
 	ret = ret ?: policy_report_read(&r->place, &r->after);
-	if (!ret && more(r, "hits") != r->nr) {
+	if (!ret && more(r, "hits") != LEAST * r->nr) {
 		error("%llu of %zu blocks were resident",
-		      (unsigned long long)more(r, "hits"), r->nr);
+		      (unsigned long long)more(r, "hits"), LEAST * r->nr);
 		ret = -EIO;
 	}
 	c->one = work_of(r, 0, 1, true, &ret) - work_of(r, 0, 1, false, &ret);
