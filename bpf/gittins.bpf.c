@@ -159,6 +159,9 @@ static void give_oldest(struct kvlift_ctx *ctx, struct gittins *g)
 		}
 		id = kvlift_list_next(ctx, id, KVLIFT_HEAD);
 	}
+	/* There is none, or some came up unseen behind it. */
+	if (is_first)
+		g->oldest = KVLIFT_NO_BLOCK;
 }
 
 /* One at a time: when a leaf is gone its parent may be the next. */

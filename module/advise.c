@@ -183,7 +183,6 @@ static void request(struct kvl_advisor *a, u32 n, u64 session, u64 now,
 	c->whole = partial ? n - 1 : n;
 	c->cached = 0;
 	c->flags = told ? KVLIFT_CTX_TOLD : 0;
-	a->in_request = true;
 	a->request_resident = 0;
 	for (i = 0; i < n; i++) {
 		struct kvl_entry *e = kvl_entry(a, a->chain[i]);
@@ -196,7 +195,6 @@ static void request(struct kvl_advisor *a, u32 n, u64 session, u64 now,
 	}
 	KVL_TELL(a, KVL_CALL_REQUEST, request);
 	play_chain(a, told);
-	a->in_request = false;
 	bring_up(a);
 	c->len = 0;
 }
@@ -246,7 +244,6 @@ static void group(struct kvl_advisor *a, u32 id, u64 region, u64 time)
 	if (!a->group_nr) {
 		a->group_region = region;
 		a->group_time = time;
-		a->ctx.nr = a->stat.requests;
 	}
 	e->user = mark;
 	a->chain[a->group_nr++] = id;
@@ -296,6 +293,8 @@ static void left(struct kvl_advisor *a, u32 id, const struct kvl_event *ev)
 	 */
 	if (e->standing == KVL_RESIDENT &&
 	    (!ev->addr || (ev->from == KVLIFT_TIER_DRAM && !e->told))) {
+		if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
+			a->request_resident--;
 		kvl_table_resident(a, id, false);
 		KVL_TELL(a, KVL_CALL_REMOVED, removed, id);
 	}
@@ -360,7 +359,7 @@ static u32 take_chain(struct kvl_advisor *a, const struct kvl_hint_list *l,
 		if (id == KVLIFT_NO_BLOCK)
 			break;
 		e = kvl_entry(a, id);
-		e->user = (u32)a->ctx.nr + 1;
+		e->user = (u32)a->stat.requests + 1;
 		if (b->addr) {
 			e->addr = b->addr;
 			e->tier = kvl_addr_tier(b->addr);
@@ -411,7 +410,6 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 		struct kvl_advisor *a = v->advisors[h->advisor];
 
 		kvl_advise_end_group(a);
-		a->ctx.nr = a->stat.requests;
 		switch (h->op) {
 		case KVLIFT_HINT_CLOCK:
 			/* It never goes back. */

@@ -224,8 +224,7 @@ struct kvl_advice_stat {
  * @refused:	it gave some that could not go just now
  * @ups:	to be brought up
  * @fetches:	that it asked for in the call that is going on
- * @in_request:	its blocks are bound
- * @request_resident: how many of them are resident
+ * @request_resident: blocks of the last request that are resident
  * @group_nr:	blocks in @chain of a request that is not told, so far
  * @group_region, @group_time: its region, and its first touch
  * @next_tick:	when tick() is due
@@ -282,7 +281,6 @@ struct kvl_advisor {
 	u32 nr_ups;
 	u32 fetches[KVLIFT_POLICY_BATCH];
 	u32 nr_fetches;
-	bool in_request;
 	u32 request_resident;
 	u32 group_nr;
 	u64 group_region;

@@ -141,9 +141,9 @@ bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e)
 {
 	if (e->standing != KVL_RESIDENT)
 		return true;
+	/* The last request runs until there is another. */
 	return a->flags & KVLIFT_POLICY_PREFIX &&
-	       (e->children ||
-		(a->in_request && e->user == (u32)a->ctx.nr + 1));
+	       (e->children || e->user == (u32)a->ctx.nr + 1);
 }
 
 u32 kvl_advise_heat(struct kvl_advisor *a, const struct kvl_entry *e)
@@ -265,6 +265,8 @@ void kvl_advise_remove(struct kvl_advisor *a, u32 id)
 {
 	struct kvl_entry *e = kvl_entry(a, id);
 
+	if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
+		a->request_resident--;
 	kvl_table_resident(a, id, false);
 	kvl_advise_set_out(a, e, true);
 	KVL_TELL(a, KVL_CALL_REMOVED, removed, id);
@@ -277,10 +279,11 @@ void kvl_advise_forget(struct kvl_advisor *a, u32 id)
 	kvl_table_drop(a, id);
 }
 
-/* Residents that can go: all but those of the request. */
+/* Residents that can go: all, or all but those of the request. */
 static bool any_left(struct kvl_advisor *a)
 {
-	return a->ctx.resident > (a->in_request ? a->request_resident : 0);
+	return a->ctx.resident > (a->flags & KVLIFT_POLICY_PREFIX ?
+					  a->request_resident : 0);
 }
 
 /* Blocks that are looked at for one that can go. */

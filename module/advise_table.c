@@ -168,14 +168,16 @@ static bool add_segment(struct kvl_advisor *a)
 
 static u32 take_record(struct kvl_advisor *a)
 {
-	u32 id, tries;
+	u32 id, tries, user;
 
 	if (a->nr >= a->max ||
 	    (a->free_id == NONE && !add_segment(a))) {
-		/* Not one of the request that is being taken in. */
+		/* Not one of the request that is being taken in, or is the last. */
 		for (tries = 0; tries < 8 && a->order[0].old != NONE; tries++) {
 			id = a->order[0].old;
-			if (kvl_entry(a, id)->user != (u32)a->ctx.nr + 1) {
+			user = kvl_entry(a, id)->user;
+			if (user != (u32)a->stat.requests + 1 &&
+			    user != (u32)a->ctx.nr + 1) {
 				kvl_advise_forget(a, id);
 				break;
 			}

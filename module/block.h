@@ -45,15 +45,15 @@ enum {
  *		content is that of the home unless KVL_B_DIRTY or a dirty page
  *		says otherwise
  * @csum:	CRC32C of the copy on a device, home or shadow
- * @touched:	jiffies of the last touch; of the failed read while
- *		KVLIFT_LOC_ERROR is set
+ * @heat:	when it was touched last, and how hot it was then (heatval.h);
+ *		while KVLIFT_LOC_ERROR is set the time is that of the failed read
  */
 struct kvl_block {
 	unsigned long flags;
 	u64 loc;
 	u64 shadow;
 	u32 csum;
-	u32 touched;
+	u32 heat;
 };
 
 static_assert(sizeof(struct kvl_block) == 32);

@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 
 #include "domain.h"
+#include "heat.h"
 #include "memerr.h"
 #include "move_priv.h"
 #include "msg.h"
@@ -172,7 +173,7 @@ static void mark_error(struct kvl_move *m, int err)
 		kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS :
 						 KVL_C_IO_ERRORS);
 	kvl_change_extent(m->r, m->index, m->b, src | KVLIFT_LOC_ERROR);
-	m->b->touched = (u32)jiffies;
+	kvl_heat_stamp(m->index, m->b);
 	trace_kvlift_error(pool->id, m->r->id, m->index, src, err);
 	pr_err_ratelimited("pool %u: region %llu block %llu cannot be read from %s: %s\n",
 			   pool->id, m->r->id, m->index,

@@ -23,6 +23,7 @@
 #include "inode.h"
 #include "move.h"
 #include "policy.h"
+#include "scan.h"
 #include "trace.h"
 
 /* Pages handed to vm_insert_pages() at a time: the array is on the stack. */
@@ -119,7 +120,7 @@ static vm_fault_t map_neighbour(struct vm_area_struct *vma,
 	if (ret == VM_FAULT_NOPAGE) {
 		if (trace_kvlift_touch_enabled())
 			kvl_region_trace_touch(r, index, KVL_TOUCH_AROUND, 1);
-		kvl_heat_touch_slot(r, b, s);
+		kvl_heat_touch_slot(r, index, b, s);
 	}
 	return ret;
 }
@@ -206,7 +207,7 @@ static vm_fault_t map_block(struct vm_fault *vmf, struct kvl_region *r,
 		return VM_FAULT_HWPOISON;
 	if (trace_kvlift_touch_enabled())
 		kvl_region_trace_touch(r, index, KVL_TOUCH_FAULT, 1);
-	kvl_heat_touch_slot(r, b, s);
+	kvl_heat_touch_slot(r, index, b, s);
 	if (is_pmd_pool(pool)) {
 		/* A PMD loses its dirty bit when it is zapped (6.12). */
 		if (vma->vm_flags & VM_WRITE)
@@ -240,7 +241,7 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 	} else if (kvl_addr_is_memory(home)) {
 		ret = map_block(vmf, r, index, b, huge);
 	} else if (b->loc & KVLIFT_LOC_ERROR &&
-		   (u32)jiffies - b->touched < HZ) {
+		   kvl_heat_age(b) < KVL_RETRY_READ) {
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);
@@ -451,6 +452,12 @@ static struct mempolicy *kvl_get_policy(struct vm_area_struct *vma,
 	return NULL;
 }
 
+/* In a child, or when a VMA is split or moved. */
+static void kvl_vm_open(struct vm_area_struct *vma)
+{
+	kvl_scan_add(kvl_sb_pool(file_inode(vma->vm_file)->i_sb), vma);
+}
+
 /*
  * Stores are not seen one by one: the end of a mapping that could write
  * counts as one, so that a changed file never keeps an old mtime.
@@ -484,6 +491,7 @@ static int kvl_mprotect(struct vm_area_struct *vma, unsigned long start,
 }
 
 static const struct vm_operations_struct kvl_vm_ops = {
+	.open = kvl_vm_open,
 	.close = kvl_vm_close,
 	.mprotect = kvl_mprotect,
 	.fault = kvl_fault,
@@ -493,6 +501,12 @@ static const struct vm_operations_struct kvl_vm_ops = {
 	.map_pages = kvl_map_pages,
 	.get_policy = kvl_get_policy,
 };
+
+bool kvl_vma_is_ours(struct vm_area_struct *vma, struct kvl_pool *pool)
+{
+	return vma->vm_ops == &kvl_vm_ops &&
+	       file_inode(vma->vm_file)->i_sb == pool->sb;
+}
 
 /*
  * A private mapping that is written would need pages the pool does not own
@@ -510,6 +524,8 @@ int kvl_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_set(vma, is_pmd_pool(pool) ? VM_DONTDUMP :
 					      VM_DONTDUMP | VM_MIXEDMAP);
 	vma->vm_ops = &kvl_vm_ops;
+	kvl_scan_born_old(pool, vma);
+	kvl_scan_add(pool, vma);
 	file_accessed(file);
 	return 0;
 }

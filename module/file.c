@@ -31,7 +31,7 @@ static void touched(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	if (trace_kvlift_touch_enabled())
 		kvl_region_trace_touch(r, index, KVL_TOUCH_RW, 1);
-	kvl_heat_touch(r, index, b);
+	kvl_heat_touch(r, index, b, 1);
 }
 
 static ssize_t read_inline(struct kvl_region *r, struct kvl_block *b, u32 off,
@@ -361,8 +361,10 @@ static ssize_t write_fresh(struct kvl_region *r, u64 index,
 		err = -EFAULT;
 	else
 		err = publish(r, index, b, addr, off, done);
-	if (!err)
+	if (!err) {
+		touched(r, index, b);
 		return done;
+	}
 	kvl_slot_free(pool, addr);
 	iov_iter_revert(from, done);
 	return err == -EAGAIN ? 0 : err;

@@ -34,6 +34,7 @@ u64 kvl_file_demote(struct kvl_region *r, u64 first, u64 last);
 
 /* fault.c */
 int kvl_mmap(struct file *file, struct vm_area_struct *vma);
+bool kvl_vma_is_ours(struct vm_area_struct *vma, struct kvl_pool *pool);
 
 /* ioctl.c */
 long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

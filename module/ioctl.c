@@ -11,15 +11,20 @@
 #include "move.h"
 #include "params.h"
 #include "queue.h"
+#include "ring.h"
+#include "scan.h"
 #include "seal.h"
 #include "store.h"
 #include "trace.h"
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
-			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN)
+			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN | \
+			 KVLIFT_F_HEAT | KVLIFT_F_RING)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
+
+static_assert(sizeof(struct kvlift_heat) == 48);
 
 static bool any_set(const u64 *reserved, size_t n)
 {
@@ -42,6 +47,8 @@ static long info(struct kvl_pool *pool, void __user *arg)
 
 	if (pool->block_size == PMD_SIZE)
 		i.features |= KVLIFT_F_PMD;
+	if (kvl_scan_possible())
+		i.features |= KVLIFT_F_SCAN;
 	if (kvl_has_btf())
 		i.features |= KVLIFT_F_BTF;
 	if (pool->advice.rings)
@@ -164,7 +171,8 @@ static long touch(struct kvl_region *r, void __user *arg)
 				kvl_region_trace_touch(r, batch[i].index,
 						       KVL_TOUCH_HINT,
 						       batch[i].weight ?: 1);
-			kvl_heat_touch(r, batch[i].index, b);
+			kvl_heat_touch(r, batch[i].index, b,
+				       batch[i].weight);
 			t.done++;
 		}
 		cond_resched();
@@ -263,6 +271,47 @@ static long where(struct kvl_region *r, void __user *arg)
 	return put_user(done, &out->count);
 }
 
+static long heat(struct kvl_region *r, void __user *arg)
+{
+	u64 nr = kvl_region_nr_blocks(r);
+	struct kvlift_heat __user *out = arg;
+	u32 values[BATCH];
+	u32 __user *dst;
+	struct kvlift_heat h;
+	u64 left, done = 0;
+	long err;
+
+	if (copy_from_user(&h, arg, sizeof(h)))
+		return -EFAULT;
+	if (h.flags & ~KVLIFT_HEAT_SCAN || h.pad ||
+	    any_set(h.reserved, ARRAY_SIZE(h.reserved)) || h.count > KVLIFT_WHERE_MAX)
+		return -EINVAL;
+	kvl_ring_flush(kvl_region_pool(r));
+	if (h.flags & KVLIFT_HEAT_SCAN) {
+		err = kvl_scan_region(r);
+		if (err)
+			return err;
+	}
+	dst = u64_to_user_ptr(h.ptr);
+	left = h.first < nr ? min(h.count, nr - h.first) : 0;
+	while (left) {
+		u32 n = min_t(u64, left, BATCH), i;
+
+		for (i = 0; i < n; i++) {
+			struct kvl_block *b;
+
+			b = kvl_region_find(r, h.first + done + i);
+			values[i] = b ? kvl_heat_read(b) : 0;
+		}
+		if (copy_to_user(dst + done, values, n * sizeof(*values)))
+			return -EFAULT;
+		done += n;
+		left -= n;
+		cond_resched();
+	}
+	return put_user(done, &out->count);
+}
+
 long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct inode *inode = file_inode(file);
@@ -304,6 +353,12 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (!(file->f_mode & FMODE_READ))
 			return -EACCES;
 		return where(r, p);
+	case KVLIFT_IOC_HEAT:
+		if (!(file->f_mode & FMODE_READ))
+			return -EACCES;
+		return heat(r, p);
+	case KVLIFT_IOC_TOUCH_RING:
+		return kvl_ring_open(file, p);
 	case KVLIFT_IOC_TABLE:
 		if (!(file->f_mode & FMODE_READ))
 			return -EACCES;

@@ -8,7 +8,7 @@
 
 enum { P_BLOCK, P_DRAM, P_CXL, P_NVME, P_UID, P_GID, P_MODE, P_HARD, P_LOW,
 	P_HIGH, P_FLOOR, P_WRITEBACK, P_DEPTH, P_DISCARD, P_POLL, P_INTERLEAVE,
-	P_CPU };
+	P_CPU, P_SCAN };
 
 const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_string("block", P_BLOCK),
@@ -28,6 +28,7 @@ const struct fs_parameter_spec kvl_mount_params[] = {
 	fsparam_flag_no("poll", P_POLL),
 	fsparam_flag_no("interleave", P_INTERLEAVE),
 	fsparam_u32("cpu", P_CPU),
+	fsparam_u32("scan", P_SCAN),
 	{}
 };
 
@@ -93,7 +94,7 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 		if (opt != -ENOPARAM)
 			return opt;
 		return kvl_msg(fc, -EINVAL,
-			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll, [no]interleave, cpu",
+			       "unknown option '%s'; there are block, dram, cxl, nvme, uid, gid, mode, hard, low, high, floor, writeback, depth, [no]discard, [no]poll, [no]interleave, cpu, scan",
 			       param->key);
 	}
 	if (opt < 0)
@@ -177,6 +178,14 @@ int kvl_mount_parse(struct fs_context *fc, struct fs_parameter *param)
 				       result.uint_32);
 		ctx->o.cpu = result.uint_32;
 		ctx->has_cpu = true;
+		break;
+	case P_SCAN:
+		if (result.uint_32 > KVL_SCAN_MAX)
+			return kvl_msg(fc, -EINVAL,
+				       "scan=%u: percent of a CPU, at most 100; 0 for no scan",
+				       result.uint_32);
+		ctx->o.scan = result.uint_32;
+		ctx->has_scan = true;
 		break;
 	}
 	return 0;

@@ -24,7 +24,7 @@ struct kvl_mount {
 	umode_t mode;
 	bool has_uid, has_gid, has_mode, has_low, has_high, has_floor, has_hard;
 	bool has_writeback, has_depth, has_discard, has_poll, has_interleave;
-	bool has_cpu;
+	bool has_cpu, has_scan;
 	unsigned int nr;
 	struct kvl_mount_member opts[KVL_MOUNT_MEMBERS];
 };

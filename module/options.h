@@ -26,6 +26,7 @@ typedef __u32 u32;
  * @nodiscard:	freed slots of a device are not discarded
  * @poll:	a task that waits for a device polls
  * @interleave:	equal nodes of a tier take turns
+ * @scan:	percent of a CPU for the scan of accessed bits, 0 for none
  * @cpu:	percent of a CPU that a worker may use when nobody waits
  */
 struct kvl_mount_opts {
@@ -39,6 +40,7 @@ struct kvl_mount_opts {
 	bool nodiscard;
 	bool poll;
 	bool interleave;
+	u32 scan;
 	u32 cpu;
 };
 
@@ -48,6 +50,8 @@ struct kvl_mount_opts {
 #define KVL_FLOOR_DEFAULT	25
 #define KVL_DEPTH_DEFAULT	128
 #define KVL_DEPTH_MAX		1024
+#define KVL_SCAN_DEFAULT	1
+#define KVL_SCAN_MAX		100
 #define KVL_DISTANCE_MAX	1000000
 
 /**

@@ -25,6 +25,7 @@ struct crypto_shash;
 struct kvl_domain;
 struct kvl_done;
 struct kvl_policy;
+struct kvl_scan_mm;
 
 /**
  * struct kvl_pool
@@ -118,6 +119,23 @@ struct kvl_pool {
 	u64 store_credit;
 	u64 store_last;
 	struct delayed_work store;
+
+	spinlock_t scan_lock;		/* scan.h; the rest is the worker's */
+	struct list_head scan_mms;
+	unsigned int scan_nr;
+	struct kvl_scan_mm *scan_next;	/* NULL: a round begins */
+	unsigned long scan_addr;	/* in that one */
+	bool scan_found;
+	u64 scan_looked;
+	u64 scan_young;
+	unsigned long scan_begun;	/* jiffies */
+	unsigned long scan_interval;
+	struct delayed_work scan;
+
+	struct mutex ring_mutex;	/* ring.h */
+	struct list_head rings;
+	unsigned long ring_delay;	/* jiffies */
+	struct delayed_work ring_work;
 
 	struct kvl_counters __percpu *counters;
 	struct kobject kobj;

@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "heat.h"
 #include "memerr.h"
 #include "move.h"
 #include "policy.h"
@@ -183,7 +184,7 @@ void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		if (unlikely(READ_ONCE(s->bad)))
 			kvl_memerr_report(folio_pfn(folio));
 	}
-	b->touched = (u32)jiffies;
+	kvl_heat_moved(index, b);
 	kvl_change_extent(r, index, b, addr);
 	if (s && unlikely(s->placed))
 		kvl_domain_settle(pool, s);
@@ -331,6 +332,7 @@ void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
 	kvl_block_drop_shadow(r, b);
 	clear_bit(KVL_B_DIRTY, &b->flags);
 	clear_bit(KVL_B_COMPLETE, &b->flags);
+	kvl_heat_forget(b);
 	if (!home) {
 		if (!kvl_block_empty(b))
 			kvl_change_extent(r, index, b, 0);
@@ -402,9 +404,6 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
 	return 0;
 }
 
-/* A failed read is tried again after this. */
-#define RETRY_READ	HZ
-
 /*
  * One step towards a home in memory. 0: there, still locked. Otherwise the
  * lock is gone; -EAGAIN: no slot.
@@ -426,7 +425,7 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		return err;
 	}
 	if (b->loc & KVLIFT_LOC_ERROR &&
-	    (u32)jiffies - b->touched < RETRY_READ) {
+	    kvl_heat_age(b) < KVL_RETRY_READ) {
 		kvl_block_unlock(b);
 		return -EIO;
 	}

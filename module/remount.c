@@ -6,6 +6,7 @@
 #include "msg.h"
 #include "pace.h"
 #include "place.h"
+#include "scan.h"
 #include "store.h"
 
 static bool means(const struct kvl_mount_member *opt, struct kvl_member *m)
@@ -140,6 +141,10 @@ static void set_options(struct kvl_pool *pool, const struct kvl_mount *ctx)
 	if (ctx->has_cpu) {
 		WRITE_ONCE(pool->opts.cpu, ctx->o.cpu);
 		kvl_pace_forgive(pool);
+	}
+	if (ctx->has_scan) {
+		WRITE_ONCE(pool->opts.scan, ctx->o.scan);
+		kvl_scan_kick(pool);
 	}
 }
 

@@ -11,6 +11,8 @@
 #include "domain.h"
 #include "place.h"
 #include "policy.h"
+#include "ring.h"
+#include "scan.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -44,6 +46,16 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_MEM_RECOVERED] = "mem_recovered",
 	[KVL_C_ZEROED] = "zeroed",
 	[KVL_C_TOUCHES] = "touches",
+	[KVL_C_RING_TOUCHES] = "ring_touches",
+	[KVL_C_RING_IGNORED] = "ring_ignored",
+	[KVL_C_RING_DROPPED] = "ring_dropped",
+	[KVL_C_RING_RESETS] = "ring_resets",
+	[KVL_C_RING_NS] = "ring_ns",
+	[KVL_C_SCANS] = "scans",
+	[KVL_C_SCAN_BLOCKS] = "scan_blocks",
+	[KVL_C_SCAN_YOUNG] = "scan_young",
+	[KVL_C_SCAN_BUSY] = "scan_busy",
+	[KVL_C_SCAN_NS] = "scan_ns",
 	[KVL_C_NOSPACE] = "nospace",
 	[KVL_C_RECLAIM_PASSES] = "reclaim_passes",
 	[KVL_C_PREFETCHED] = "prefetched",
@@ -186,6 +198,7 @@ static ssize_t counters_show(struct kobject *kobj, struct kobj_attribute *attr,
 	unsigned int i, j;
 	int len = 0;
 
+	kvl_ring_flush(pool);
 	for (i = 0; i < KVL_NR_COUNTERS; i++)
 		len += sysfs_emit_at(buf, len, "%s %llu\n", counter_names[i],
 				     sum(pool,
@@ -210,6 +223,12 @@ static ssize_t order_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return kvl_place_show(to_pool(kobj), buf);
 }
 
+static ssize_t scan_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return kvl_scan_show(to_pool(kobj), buf);
+}
+
 #define POOL_ATTR(name) \
 	static struct kobj_attribute pool_##name = __ATTR_RO(name)
 
@@ -223,12 +242,13 @@ POOL_ATTR(mapping);
 POOL_ATTR(counters);
 POOL_ATTR(domains);
 POOL_ATTR(order);
+POOL_ATTR(scan);
 
 static struct attribute *pool_attrs[] = {
 	&pool_block_size.attr, &pool_capacity.attr, &pool_used.attr,
 	&pool_inline_used.attr, &pool_policy.attr,  &pool_uuid.attr,
 	&pool_mapping.attr,    &pool_counters.attr, &pool_domains.attr,
-	&pool_order.attr,
+	&pool_order.attr,      &pool_scan.attr,
 	NULL,
 };
 ATTRIBUTE_GROUPS(pool);

@@ -39,6 +39,16 @@ enum kvl_counter {
 	KVL_C_MEM_RECOVERED,	/* blocks whose copy below was good */
 	KVL_C_ZEROED,		/* slots zeroed for a new block */
 	KVL_C_TOUCHES,		/* touches by ioctl */
+	KVL_C_RING_TOUCHES,	/* touches by ring */
+	KVL_C_RING_IGNORED,	/* entries that named no stored block */
+	KVL_C_RING_DROPPED,	/* touches that found their ring full */
+	KVL_C_RING_RESETS,	/* tails that made no sense */
+	KVL_C_RING_NS,		/* time of the worker that reads rings */
+	KVL_C_SCANS,		/* rounds of the scan for accessed bits */
+	KVL_C_SCAN_BLOCKS,	/* mapped blocks looked at */
+	KVL_C_SCAN_YOUNG,	/* of these, found accessed */
+	KVL_C_SCAN_BUSY,	/* processes whose mmap_lock was taken */
+	KVL_C_SCAN_NS,		/* time of its worker */
 	KVL_C_NOSPACE,		/* requests that found every tier full */
 	KVL_C_RECLAIM_PASSES,
 	KVL_C_PREFETCHED,	/* blocks promoted ahead of need */

@@ -17,6 +17,7 @@
  */
 #include <linux/mm.h>
 
+#include "heat.h"
 #include "move.h"
 #include "pace.h"
 #include "store.h"
@@ -24,7 +25,7 @@
 #define TICK		(HZ / 10)
 
 /* Untouched for so long a block counts as idle. */
-#define IDLE		(10 * HZ)
+#define IDLE		(10 * KVL_HEAT_SECOND)
 
 /* Slots looked at in a member per tick, and records of a region at a time. */
 #define SCAN		1024
@@ -176,7 +177,7 @@ static bool grab_idle(struct kvl_slot *s, struct kvl_victim *v)
 	struct kvl_block *b = r ? kvl_region_find(r, s->index) : NULL;
 
 	if (!b || !kvl_block_unstored(b) || held(s) ||
-	    (u32)jiffies - READ_ONCE(b->touched) < IDLE || !igrab(&r->inode))
+	    kvl_heat_age(b) < IDLE || !igrab(&r->inode))
 		return false;
 	v->region = r;
 	v->index = s->index;

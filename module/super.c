@@ -16,6 +16,8 @@
 #include "msg.h"
 #include "params.h"
 #include "policy.h"
+#include "ring.h"
+#include "scan.h"
 #include "store.h"
 
 static DEFINE_IDA(pool_ids);
@@ -43,6 +45,8 @@ static struct kvl_pool *pool_create(void)
 	INIT_LIST_HEAD(&pool->store_list);
 	INIT_DELAYED_WORK(&pool->store, kvl_store_work);
 	kvl_pressure_prepare(pool);
+	kvl_ring_prepare(pool);
+	kvl_scan_prepare(pool);
 	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	INIT_LIST_HEAD(&pool->memerr);
 	xa_init(&pool->regions);
@@ -148,6 +152,8 @@ static int fill_super(struct super_block *sb, struct fs_context *fc)
 		ctx->o.depth = KVL_DEPTH_DEFAULT;
 	if (!ctx->has_cpu)
 		ctx->o.cpu = 100;
+	if (!ctx->has_scan)
+		ctx->o.scan = KVL_SCAN_DEFAULT;
 	err = kvl_mount_check_watermarks(fc, ctx->o.low, ctx->o.high);
 	if (err)
 		return err;
@@ -263,6 +269,8 @@ static void kill_sb(struct super_block *sb)
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);
 			kvl_store_stop(pool);
+			kvl_ring_stop(pool);
+			kvl_scan_stop(pool);
 		}
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)
 			cancel_delayed_work_sync(&pool->tiers[i].reclaim);
@@ -340,6 +348,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 		seq_puts(m, ",interleave");
 	if (pool->opts.cpu != 100)
 		seq_printf(m, ",cpu=%u", pool->opts.cpu);
+	if (pool->opts.scan != KVL_SCAN_DEFAULT)
+		seq_printf(m, ",scan=%u", pool->opts.scan);
 	return 0;
 }
 

@@ -30,10 +30,11 @@
 #define KVL_TOUCH_AROUND	1
 #define KVL_TOUCH_RW		2
 #define KVL_TOUCH_HINT		3
+#define KVL_TOUCH_ACCESSED	4
 
 #define kvl_show_touch(s)						\
 	__print_symbolic(s, { 0, "fault" }, { 1, "around" },		\
-			 { 2, "rw" }, { 3, "hint" })
+			 { 2, "rw" }, { 3, "hint" }, { 4, "accessed" })
 
 /* Programs get no more than twelve arguments, so two of a move's share one. */
 #define KVL_HOW(why, proto)	((why) | (proto) << 8)

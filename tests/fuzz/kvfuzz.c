@@ -22,7 +22,7 @@ static const unsigned long cmds[] = {
 	KVLIFT_IOC_INFO,       KVLIFT_IOC_MEMBER,   KVLIFT_IOC_REGION,
 	KVLIFT_IOC_TOUCH,      KVLIFT_IOC_PREFETCH, KVLIFT_IOC_DEMOTE,
 	KVLIFT_IOC_WHERE,      KVLIFT_IOC_TABLE,    KVLIFT_IOC_DOMAIN_SET,
-	KVLIFT_IOC_DOMAIN_GET,
+	KVLIFT_IOC_DOMAIN_GET, KVLIFT_IOC_HEAT,	    KVLIFT_IOC_TOUCH_RING,
 };
 #define NCMDS (sizeof(cmds) / sizeof(cmds[0]))
 
@@ -85,6 +85,18 @@ static uint64_t pointer(uint64_t *rnd)
 	}
 }
 
+static void garble_ring(int fd, uint64_t *rnd)
+{
+	uint64_t *m = mmap(NULL, 8192, RW, MAP_SHARED, fd, 0);
+
+	if (m != MAP_FAILED) {
+		for (int i = 0; i < 200; i++)
+			m[kvt_rand_below(rnd, i & 1 ? 24 : 1024)] = value(rnd);
+		munmap(m, 8192);
+	}
+	close(fd);
+}
+
 static void *fuzz(void *arg)
 {
 	uint64_t rnd = seed * 173 + (uintptr_t)arg;
@@ -104,8 +116,10 @@ static void *fuzz(void *arg)
 		words[1] = value(&rnd);
 		if (cmd == KVLIFT_IOC_TOUCH)
 			words[0] = pointer(&rnd);
-		else if (cmd == KVLIFT_IOC_WHERE)
+		else if (cmd == KVLIFT_IOC_WHERE || cmd == KVLIFT_IOC_HEAT)
 			words[2] = pointer(&rnd);
+		else if (cmd == KVLIFT_IOC_TOUCH_RING && r >> 38 & 3)
+			words[1] = 0;
 		if (!(r >> 20 & 15))
 			p = (void *)(uintptr_t)pointer(&rnd);
 		if (!(r >> 24 & 31))
@@ -139,6 +153,8 @@ static void *fuzz(void *arg)
 			}
 			close(rc);
 		}
+		if (rc >= 0 && cmd == KVLIFT_IOC_TOUCH_RING)
+			garble_ring(rc, &rnd);
 		/* The file operations that take numbers from users. */
 		switch (r >> 54 & 63) {
 		case 0:

@@ -63,7 +63,7 @@ static void option(char *key, char *val, size_t len)
 	static const char *const keys[] = {
 		"block", "dram", "cxl",	 "nvme",   "uid",  "gid",      "mode",
 		"hard",	 "low",	 "high", "source", "ro",   "nonsense", "gpu",
-		"dram",	 "cxl",	 "nvme", "block",  "dram", "dram",
+		"dram",	 "cxl",	 "nvme", "block",  "dram", "scan",
 	};
 	char s[64];
 

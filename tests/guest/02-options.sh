@@ -79,6 +79,8 @@ refused block=64K,dram=4M,low=x 'low'
 refused block=64K,dram=4M,low=101 'low|percent'
 refused block=64K,dram=4M,high=500 'high|percent'
 refused block=64K,dram=4M,low=50,high=10 'low|high'
+refused block=64K,dram=4M,scan=101 'scan.*percent'
+refused block=64K,dram=4M,scan=x 'scan'
 # Devices.
 refused block=64K,dram=4M,nvme=/dev/none 'no such device|/dev/none'
 refused block=64K,dram=4M,nvme= 'nvme'

@@ -13,6 +13,8 @@ static struct trace chat, agent;
 struct closed {
 	double plain, hinted, misled;
 	int nr;
+	int limits, missed; /* those of below_leaf and below_untold */
+	bool is_made_up;
 };
 
 /* What may be lost, in prefix hits of all references. */
@@ -21,13 +23,24 @@ struct closed {
 /* With random hints, of the way from lru to opt. */
 #define BELOW_UNTOLD 0.1
 
-struct limits {
-	bool is_made_up;
-	struct closed *sum;
-};
+/*
+ * What is immaterial moves a cell by some points of the way: a limit that is
+ * missed by less than as much again is let pass, but few are.
+ */
+static void check_limit(struct closed *c, const char *what, double loss,
+			double limit)
+{
+	c->limits++;
+	if (loss > limit) {
+		printf("#   MISSED: %.4f below %s, not %.4f\n", loss, what,
+		       limit);
+		c->missed++;
+	}
+	CHECK(loss <= 2 * limit);
+}
 
 static void check_hints(const struct trace *t, size_t k, double lru, double opt,
-			double plain, const struct limits *l)
+			double plain, struct closed *c)
 {
 	uint32_t *good = sim_make_hints(t, SIM_HINTS_TRUE);
 	uint32_t *wrong = sim_make_hints(t, SIM_HINTS_RANDOM);
@@ -38,10 +51,12 @@ static void check_hints(const struct trace *t, size_t k, double lru, double opt,
 	printf("#   on the way %.0f %%; hints: true %.0f %%, random %.0f %%\n",
 	       100 * (plain - lru) / way, 100 * (hinted - lru) / way,
 	       100 * (misled - lru) / way);
-	CHECK((hinted - plain) / way >= (l->is_made_up ? -BELOW_UNTOLD : 0));
-	CHECK((misled - plain) / way >= -BELOW_UNTOLD);
-	l->sum->hinted += (hinted - lru) / way;
-	l->sum->misled += (misled - lru) / way;
+	CHECK((hinted - plain) / way >= (c->is_made_up ? -BELOW_UNTOLD : 0));
+	check_limit(c, "no hints", (plain - misled) / way, BELOW_UNTOLD);
+	c->nr++;
+	c->plain += (plain - lru) / way;
+	c->hinted += (hinted - lru) / way;
+	c->misled += (misled - lru) / way;
 	free(good);
 	free(wrong);
 }
@@ -53,18 +68,18 @@ static void check_hints(const struct trace *t, size_t k, double lru, double opt,
  * That is a part of the cache, and of the references of a short trace a larger
  * one than is allowed elsewhere.
  */
-static double allowed(const struct trace *t, size_t k, const struct limits *l,
+static double allowed(const struct trace *t, size_t k, const struct closed *c,
 		      double limit, double part)
 {
 	double cache = shares[k] * t->nr_ids;
 
-	if (!l->is_made_up)
+	if (!c->is_made_up)
 		return limit;
 	return fmax(limit, part * cache / (double)t->nr_refs);
 }
 
 static void check_size(const char *name, const struct trace *t, size_t k,
-		       const struct limits *l)
+		       struct closed *c)
 {
 	double lru = rate_with(t, "lru", k, NULL);
 	double leaf = rate_with(t, "leaf", k, NULL);
@@ -73,30 +88,30 @@ static void check_size(const char *name, const struct trace *t, size_t k,
 
 	printf("# %s, %g: %.4f, lru %.4f, leaf %.4f, opt %.4f\n", name,
 	       shares[k], plain, lru, leaf, opt);
-	CHECK(plain >= lru - allowed(t, k, l, BELOW_LRU, 0.2));
+	CHECK(plain >= lru - allowed(t, k, c, BELOW_LRU, 0.2));
 	if (shares[k] >= 0.2)
-		CHECK(plain >= leaf - allowed(t, k, l, BELOW_LEAF, 0.5));
-	if (shares[k] > 0.1)
-		return;
-	l->sum->nr++;
-	l->sum->plain += (plain - lru) / (opt - lru);
-	check_hints(t, k, lru, opt, plain, l);
+		check_limit(c, "leaf", leaf - plain,
+			    allowed(t, k, c, BELOW_LEAF, 0.5));
+	else
+		check_hints(t, k, lru, opt, plain, c);
 }
 
 static void check_trace(const char *name, const struct trace *t,
-			const struct limits *l)
+			struct closed *c)
 {
 	printf("# %s: %" PRIu64 " requests, %" PRIu64 " references\n", name,
 	       t->nr_requests, t->nr_refs);
 	for (size_t k = 0; k < NR_SHARES; k++)
-		check_size(name, t, k, l);
+		check_size(name, t, k, c);
 }
 
-static void show(const char *what, const struct closed *c)
+static void finish(const char *what, const struct closed *c)
 {
-	printf("# %s, mean of %d: %.3f on the way from lru to opt; true hints %.3f, random %.3f\n",
+	printf("# %s, mean of %d: %.3f on the way from lru to opt; true hints %.3f, random %.3f; %d of %d limits missed\n",
 	       what, c->nr, c->plain / c->nr, c->hinted / c->nr,
-	       c->misled / c->nr);
+	       c->misled / c->nr, c->missed, c->limits);
+	CHECK(c->plain / c->nr >= (c->is_made_up ? 0.1 : 0.2));
+	CHECK(c->missed * 20 <= c->limits);
 }
 
 struct set {
@@ -119,14 +134,13 @@ static const struct set cuts[] = {
 static void check_sets(const char *of, const struct trace *a,
 		       const struct set *sets, size_t nr, struct closed *sum)
 {
-	const struct limits l = { .sum = sum };
 	struct trace t;
 	char name[64];
 
 	for (size_t i = 0; i < nr; i++) {
 		snprintf(name, sizeof(name), "%s, %s", of, sets[i].name);
 		make_variant(&t, a, &sets[i].v, NULL, NULL);
-		check_trace(name, &t, &l);
+		check_trace(name, &t, sum);
 		trace_free(&t);
 	}
 }
@@ -139,8 +153,7 @@ static void check_parts(const char *of, const struct trace *a,
 
 	check_sets(of, a, cuts, sizeof(cuts) / sizeof(cuts[0]), &sum);
 	check_sets(of, a, speeds, 2, &sum);
-	show(of, &sum);
-	CHECK(sum.plain / sum.nr >= 0.2);
+	finish(of, &sum);
 }
 
 static void it_holds_on_parts_of_the_chat_trace(void)
@@ -194,7 +207,6 @@ static void it_holds_on_mixtures(void)
 		  { .from = 2 * THIRD, .to = 1 } },
 	};
 	struct closed sum = { 0 };
-	const struct limits l = { .sum = &sum };
 	struct variant vb;
 	struct trace t;
 
@@ -202,17 +214,15 @@ static void it_holds_on_mixtures(void)
 		vb = sets[i].vb;
 		vb.tag = 1;
 		make_variant(&t, sets[i].a, &sets[i].va, sets[i].b, &vb);
-		check_trace(sets[i].name, &t, &l);
+		check_trace(sets[i].name, &t, &sum);
 		trace_free(&t);
 	}
-	show("mixtures", &sum);
-	CHECK(sum.plain / sum.nr >= 0.2);
+	finish("mixtures", &sum);
 }
 
 static void it_does_little_harm_on_made_up_traces(void)
 {
-	struct closed sum = { 0 };
-	const struct limits l = { .is_made_up = true, .sum = &sum };
+	struct closed sum = { .is_made_up = true };
 	struct trace t;
 	char name[32];
 
@@ -225,11 +235,11 @@ static void it_does_little_harm_on_made_up_traces(void)
 			trace_set_clock(&t);
 			snprintf(name, sizeof(name), "made-up %s %d",
 				 k ? "agent" : "chat", (int)seed);
-			check_trace(name, &t, &l);
+			check_trace(name, &t, &sum);
 			trace_free(&t);
 		}
 	}
-	show("made up", &sum);
+	finish("made up", &sum);
 }
 
 int main(void)

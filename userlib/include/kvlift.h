@@ -18,6 +18,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <linux/kvlift.h>
 
@@ -618,6 +619,106 @@ int kvlift_seal_file(const struct kvlift_region *region, uint64_t *done);
  */
 int64_t kvlift_where(const struct kvlift_region *region, uint64_t first,
 		     uint64_t count, uint64_t *words);
+
+/**
+ * kvlift_heat_get() - how hot blocks are
+ * @region:	the region, open for reading
+ * @first:	first block
+ * @count:	number of values, at most KVLIFT_WHERE_MAX
+ * @values:	out: one per block: its touches so far, in 1/256 of one of
+ *weight 1, each of which is worth half after 65 s; right within some ten
+ *		percent
+ *
+ * Return: number of values, fewer than @count where the file ends earlier;
+ * -EOPNOTSUPP: the module has no KVLIFT_F_HEAT; or another negative errno.
+ */
+int64_t kvlift_heat_get(const struct kvlift_region *region, uint64_t first,
+			uint64_t count, uint32_t *values);
+
+/**
+ * struct kvlift_ring - a touch ring: touches without a system call
+ * @shared:	header of the mapping
+ * @entries:	of the mapping
+ * @tail:	entries written so far, modulo 2^32
+ * @mask:	number of entries less one
+ * @length:	bytes that are mapped
+ * @reserved:	zero
+ *
+ * For one producer at a time; another thread opens a ring of its own.
+ */
+struct kvlift_ring {
+	struct kvlift_ring_head *shared;
+	uint64_t *entries;
+	uint32_t tail;
+	uint32_t mask;
+	size_t length;
+	uint64_t reserved[2];
+};
+
+/**
+ * kvlift_ring_open() - make a touch ring for a region
+ * @region:	the region; may be closed before the ring
+ * @entries:	a power of two from KVLIFT_RING_MIN to KVLIFT_RING_MAX, or 0 for
+ *		KVLIFT_RING_DEFAULT: more than are touched in 0.25 s
+ * @ring:	out: made by the caller, filled in here
+ *
+ * A child of fork() does not have it.
+ *
+ * Return: 0; -EOPNOTSUPP: the module has no KVLIFT_F_RING; -EINVAL, -ENOMEM,
+ * -EMFILE or another negative errno.
+ */
+int kvlift_ring_open(const struct kvlift_region *region, unsigned int entries,
+		     struct kvlift_ring *ring);
+
+/**
+ * kvlift_ring_close() - undo kvlift_ring_open()
+ * @ring:	may be one that was never opened, if it is all zero
+ *
+ * What was reported still counts.
+ */
+void kvlift_ring_close(struct kvlift_ring *ring);
+
+/**
+ * kvlift_ring_entry() - a touch with a weight, for kvlift_ring_touch()
+ * @index:	the block, below 2^40
+ * @weight:	what it is worth in touches, at most KVLIFT_RING_WEIGHT_MAX; 0
+ *		counts as 1
+ */
+static inline uint64_t kvlift_ring_entry(uint64_t index, uint32_t weight)
+{
+	return index | (uint64_t)weight << KVLIFT_RING_WEIGHT_SHIFT;
+}
+
+/**
+ * kvlift_ring_touch() - report accesses to blocks, without a system call
+ * @ring:	the ring
+ * @entries:	numbers of blocks, below 2^40, or what kvlift_ring_entry() makes
+ * @count:	how many
+ *
+ * Never waits. What finds the ring full is dropped and counted in
+ * @ring->shared->dropped.
+ *
+ * Return: number of entries that are in the ring, the first of @entries.
+ */
+static inline unsigned int kvlift_ring_touch(struct kvlift_ring *ring,
+					     const uint64_t *entries,
+					     unsigned int count)
+{
+	uint32_t head = __atomic_load_n(&ring->shared->head, __ATOMIC_ACQUIRE);
+	uint32_t room = ring->mask + 1 - (ring->tail - head);
+	uint32_t at = ring->tail & ring->mask, row = ring->mask + 1 - at;
+	uint32_t take = count < room ? count : room;
+
+	if (row > take)
+		row = take;
+	memcpy(ring->entries + at, entries, row * sizeof(*entries));
+	memcpy(ring->entries, entries + row, (take - row) * sizeof(*entries));
+	ring->tail += take;
+	if (take < count)
+		ring->shared->dropped += count - take;
+	__atomic_store_n(&ring->shared->tail, ring->tail, __ATOMIC_RELEASE);
+	return take;
+}
 
 /**
  * struct kvlift_loc - a location word in parts

@@ -43,6 +43,10 @@ static const struct group {
 	  bench_io, true, 1 },
 	{ "clean", "demotion of clean blocks beside demotion by copy",
 	  bench_clean, true, 1 },
+	{ "policy", "policies per access and per decision", bench_policy, true,
+	  1 },
+	{ "scan", "touch rings, and accessed bits beside DAMON", bench_scan,
+	  true, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,
@@ -112,7 +116,10 @@ static void print_json(const struct bench *b)
 		json_str(&j, "peer_name", r->peer_name);
 		json_f64(&j, "ratio", ratio(r));
 		json_f64(&j, "target", r->target);
-		json_bool(&j, "met", ratio(r) <= r->target);
+		if (isinf(r->target))
+			json_str(&j, "met", NULL);
+		else
+			json_bool(&j, "met", ratio(r) <= r->target);
 		json_str(&j, "unit", unit_text(b, r->unit, unit));
 		json_close(&j, '}');
 	}
@@ -130,11 +137,16 @@ static void print_table(const struct bench *b)
 	for (i = 0; i < b->nr_rows; i++) {
 		const struct bench_row *r = &b->rows[i];
 
-		printf("%-22s %6s %12.6g %12.6g  %-24s %7.3f %7.3g %s %s\n",
-		       r->name, size_text(r->block, size), r->kvlift, r->peer,
-		       r->peer_name, ratio(r), r->target,
-		       ratio(r) <= r->target ? "met    " : "not met",
-		       unit_text(b, r->unit, unit));
+		printf("%-22s %6s %12.6g %12.6g  %-24s %7.3f ", r->name,
+		       size_text(r->block, size), r->kvlift, r->peer,
+		       r->peer_name, ratio(r));
+		if (isinf(r->target))
+			printf("%7s %7s %s\n", "-", "",
+			       unit_text(b, r->unit, unit));
+		else
+			printf("%7.3g %s %s\n", r->target,
+			       ratio(r) <= r->target ? "met    " : "not met",
+			       unit_text(b, r->unit, unit));
 	}
 }
 

@@ -41,8 +41,10 @@ int bench_io(struct bench *b);
 int bench_clean(struct bench *b);
 int bench_replay(struct bench *b);
 int bench_blocked(struct bench *b);
+int bench_policy(struct bench *b);
+int bench_scan(struct bench *b);
 
-/* Notes a row. The strings must stay. */
+/* Notes a row. The strings must stay. Without a target this is HUGE_VAL. */
 void bench_add(struct bench *b, const char *name, uint64_t block,
 	       const char *unit, double kvlift, const char *peer_name,
 	       double peer, double target);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim_policy.h"
 #include "simulate.h"
 #include "util.h"
 
@@ -172,6 +173,26 @@ static int no_policy(const char *name, size_t len)
 			   (int)len, name, names);
 }
 
+/* By name, or from a file. NULL after a message. */
+static const struct sim_policy *find_policy(const char *item, size_t len)
+{
+	const struct sim_policy *p;
+	char *path;
+
+	if (!memchr(item, '/', len)) {
+		p = sim_find(item, len);
+		if (!p)
+			no_policy(item, len);
+		return p;
+	}
+	path = strndup(item, len);
+	if (!path)
+		abort();
+	p = sim_load(path);
+	free(path);
+	return p;
+}
+
 static bool can(const struct sim_policy *p, bool atomic)
 {
 	return !atomic || (p->modes & SIM_ATOMIC);
@@ -196,9 +217,9 @@ int sim_parse_policies(struct sim_report *r, const char *list, bool atomic)
 		if (can(sim_policies[i], atomic))
 			add_policy(r, sim_policies[i], atomic);
 	while (next_item(&list, &item, &len)) {
-		p = sim_find(item, len);
+		p = find_policy(item, len);
 		if (!p)
-			return no_policy(item, len);
+			return EXIT_USAGE;
 		for (i = 0; i < r->nr_policies; i++)
 			if (r->policies[i] == p)
 				return usage_error("--policy: %s stands twice",

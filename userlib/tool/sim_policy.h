@@ -8,4 +8,9 @@
 /* Make a policy of the simulator of one written with kvlift/policy.h. */
 void sim_adapt(struct sim_policy *p, const struct kvlift_builtin *b);
 
+/*
+ * Add that of a shared object, a path with a '/' in it. NULL after a message.
+ */
+const struct sim_policy *sim_load(const char *path);
+
 #endif

@@ -22,7 +22,8 @@ static const char *const whys[] = {
 static const char *const protos[] = {
 	"read", "open", "sample", "protect", "stop", "drop",
 };
-static const char *const touches[] = { "fault", "around", "rw", "hint" };
+static const char *const touches[] = { "fault", "around", "rw", "hint",
+				       "accessed" };
 static const char *const exits[] = {
 	"none",	  "detached", "replaced", "refused", "timeout",
 	"answer", "stall",    "memory",	  "unmount",

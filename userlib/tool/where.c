@@ -23,13 +23,14 @@ struct run {
 	uint64_t first, count;
 	uint64_t word;
 	unsigned int kind;
+	uint64_t heat, hottest; /* 1/256 touches */
 };
 
 struct walk {
-	bool as_json, list;
+	bool as_json, list, heat;
 	struct json j;
 	struct run run;
-	uint64_t totals[NR_KINDS], shadows, errors;
+	uint64_t totals[NR_KINDS], heats[NR_KINDS], shadows, errors;
 };
 
 static unsigned int kind_of(uint64_t word)
@@ -51,6 +52,11 @@ static const char *kind_name(unsigned int kind)
 	return kind < HOLE ? kvlift_tier_name(kind) : names[kind - HOLE];
 }
 
+static double touches(uint64_t heat, uint64_t blocks)
+{
+	return blocks ? (double)heat / 256 / (double)blocks : 0;
+}
+
 static void emit(struct walk *w)
 {
 	const struct run *r = &w->run;
@@ -69,6 +75,10 @@ static void emit(struct walk *w)
 			json_bool(&w->j, "shadow", loc.shadow);
 			json_bool(&w->j, "error", loc.error);
 		}
+		if (w->heat) {
+			json_f64(&w->j, "heat", touches(r->heat, r->count));
+			json_f64(&w->j, "hottest", touches(r->hottest, 1));
+		}
 		json_close(&w->j, '}');
 	} else if (w->list) {
 		printf("  %10llu +%-8llu %s", (unsigned long long)r->first,
@@ -77,6 +87,10 @@ static void emit(struct walk *w)
 			printf(" member %u slot %u%s%s", loc.member, loc.slot,
 			       loc.shadow ? " shadow" : "",
 			       loc.error ? " error" : "");
+		if (w->heat && r->hottest)
+			printf(" heat %.2f, hottest %.2f",
+			       touches(r->heat, r->count),
+			       touches(r->hottest, 1));
 		putchar('\n');
 	}
 }
@@ -95,43 +109,55 @@ static bool joins(const struct run *r, unsigned int kind, uint64_t word)
 	       kvlift_loc_slot(word) == kvlift_loc_slot(r->word) + r->count;
 }
 
-static void add(struct walk *w, uint64_t index, uint64_t word)
+static void add(struct walk *w, uint64_t index, uint64_t word, uint32_t heat)
 {
 	unsigned int kind = kind_of(word);
 
 	w->totals[kind]++;
+	w->heats[kind] += heat;
 	if (word & KVLIFT_LOC_SHADOW)
 		w->shadows++;
 	if (word & KVLIFT_LOC_ERROR)
 		w->errors++;
 	if (joins(&w->run, kind, word)) {
 		w->run.count++;
+		w->run.heat += heat;
+		if (heat > w->run.hottest)
+			w->run.hottest = heat;
 		return;
 	}
 	emit(w);
-	w->run = (struct run){ index, 1, word, kind };
+	w->run = (struct run){ index, 1, word, kind, heat, heat };
 }
 
 static int walk(struct walk *w, const struct file *f, uint64_t first,
 		uint64_t end)
 {
 	uint64_t *words = malloc(CHUNK * sizeof(*words));
+	uint32_t *heats = calloc(CHUNK, sizeof(*heats));
 	int64_t n = 0, i;
 
-	if (!words)
+	if (!words || !heats) {
+		free(words);
+		free(heats);
 		return -ENOMEM;
+	}
 	while (first < end) {
 		n = kvlift_where(f->region, first,
 				 end - first < CHUNK ? end - first : CHUNK,
 				 words);
+		if (n > 0 && w->heat)
+			n = kvlift_heat_get(f->region, first, (uint64_t)n,
+					    heats);
 		if (n <= 0)
 			break;
 		for (i = 0; i < n; i++)
-			add(w, first + (uint64_t)i, words[i]);
+			add(w, first + (uint64_t)i, words[i], heats[i]);
 		first += (uint64_t)n;
 	}
 	emit(w);
 	free(words);
+	free(heats);
 	return n < 0 ? (int)n : 0;
 }
 
@@ -148,15 +174,28 @@ static void summary(struct walk *w, const struct file *f)
 		json_u64(&w->j, "shadows", w->shadows);
 		json_u64(&w->j, "errors", w->errors);
 		json_close(&w->j, '}');
+		if (w->heat) {
+			json_open(&w->j, "heat", '{');
+			for (k = KVLIFT_TIER_DRAM; k < HOLE; k++)
+				json_f64(&w->j, kind_name(k),
+					 touches(w->heats[k], w->totals[k]));
+			json_close(&w->j, '}');
+		}
 		json_close(&w->j, '}');
 		json_end(&w->j);
 		return;
 	}
-	for (k = 0; k < NR_KINDS; k++)
-		if (w->totals[k])
-			printf("  %-9s %10llu blocks  %s\n", kind_name(k),
-			       (unsigned long long)w->totals[k],
-			       size_text(w->totals[k] * f->block, size));
+	for (k = 0; k < NR_KINDS; k++) {
+		if (!w->totals[k])
+			continue;
+		printf("  %-9s %10llu blocks  %s", kind_name(k),
+		       (unsigned long long)w->totals[k],
+		       size_text(w->totals[k] * f->block, size));
+		if (w->heat && k < HOLE)
+			printf(", heat %.2f on average",
+			       touches(w->heats[k], w->totals[k]));
+		putchar('\n');
+	}
 	if (w->shadows)
 		printf("  with shadow %8llu\n", (unsigned long long)w->shadows);
 	if (w->errors)
@@ -164,18 +203,21 @@ static void summary(struct walk *w, const struct file *f)
 }
 
 static const char help[] =
-	"usage: kvlift where FILE [--range A:B] [--summary] [--json]\n"
+	"usage: kvlift where FILE [--range A:B] [--heat] [--summary] [--json]\n"
 	"\n"
 	"Show in which tier the blocks of FILE are: runs of blocks in a row, then the\n"
 	"sum of each tier.\n"
 	"\n"
 	"  --range A:B  only blocks A up to, but not including, B\n"
+	"  --heat       how often they were touched, each touch counting half after 65 s:\n"
+	"               mean of the run and hottest block of it\n"
 	"  --summary    only the sums\n";
 
 int run_where(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "range", required_argument, NULL, 'r' },
+		{ "heat", no_argument, NULL, 't' },
 		{ "summary", no_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -193,6 +235,9 @@ int run_where(int argc, char **argv)
 			if (parse_range(optarg, &first, &end))
 				return usage_error("--range %s: not like 0:100",
 						   optarg);
+			break;
+		case 't':
+			w.heat = true;
 			break;
 		case 's':
 			w.list = false;

@@ -123,7 +123,8 @@ static inline void gittins_leave(struct kvlift_ctx *ctx, struct gittins *g,
 
 	if (is_recent && g->marker == id && next != KVLIFT_NO_BLOCK)
 		g->marker = next;
-	if (g->oldest == id && next != KVLIFT_NO_BLOCK)
+	/* None: the search begins at the end again. */
+	if (g->oldest == id)
 		g->oldest = next;
 }
 

@@ -223,9 +223,12 @@ static __always_inline u32 kvlift_fls(u64 x)
 	}                                                        \
 	static __always_inline ret_ ____##name_(__VA_ARGS__)
 
-/* In a map, which is of this program alone. */
+/*
+ * In a map, which is of this program alone. Not static, for else clang makes
+ * variables of its members, and the map's type is wrong.
+ */
 #define KVLIFT_STATE(type_)                                              \
-	static type_ kvlift_the_state;                                   \
+	type_ kvlift_the_state;                                          \
 	static __always_inline type_ *kvlift_state(struct kvlift_ctx *c) \
 	{                                                                \
 		return &kvlift_the_state;                                \

@@ -101,6 +101,12 @@ enum kvlift_tier_id {
 #define KVLIFT_F_DOMAIN		(1ULL << 16)
 /* Hints are taken (KVLIFT_IOC_HINT). */
 #define KVLIFT_F_HINT		(1ULL << 17)
+/* Blocks have a heat (KVLIFT_IOC_HEAT). */
+#define KVLIFT_F_HEAT		(1ULL << 21)
+/* Touches can be reported through a ring (KVLIFT_IOC_TOUCH_RING). */
+#define KVLIFT_F_RING		(1ULL << 22)
+/* Accessed bits of mappings are looked at (mount option scan=). */
+#define KVLIFT_F_SCAN		(1ULL << 23)
 
 /**
  * struct kvlift_info - the pool behind a descriptor (KVLIFT_IOC_INFO, 0.1)
@@ -196,7 +202,8 @@ struct kvlift_region_info {
 /**
  * struct kvlift_touch - one access that an engine reports
  * @index:	block of the region
- * @weight:	0 counts as 1; kept for policies
+ * @weight:	how many touches it is worth, such as the block's share of
+ *		attention; 0 counts as 1
  * @flags:	zero
  */
 struct kvlift_touch {
@@ -211,7 +218,8 @@ struct kvlift_touch {
  * @count:	entries, at most KVLIFT_TOUCH_MAX
  * @done:	out: entries that named a block with a slot
  *
- * A touch of a hole or beyond the end of the file is ignored.
+ * A touch of a hole or beyond the end of the file is ignored. One of weight 1
+ * adds no heat when it follows another in the same 1/32 s.
  */
 #define KVLIFT_TOUCH_MAX	(1u << 20)
 struct kvlift_touches {
@@ -255,6 +263,83 @@ struct kvlift_where {
 	__u64 count;
 	__u64 ptr;
 	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_heat - how hot blocks are (KVLIFT_IOC_HEAT, 0.1)
+ * @first:	first block
+ * @count:	in: values to copy, at most KVLIFT_WHERE_MAX; out: values copied,
+ *		fewer when the file ends earlier
+ * @ptr:	address of an array of __u32
+ * @flags:	KVLIFT_HEAT_SCAN: look first at the accessed bits of the caller's
+ *		own mappings of the file, rather than wait for the pool's scan.
+ *		EOPNOTSUPP without KVLIFT_F_SCAN
+ * @pad:	zero
+ *
+ * A value is what the touches of a block so far are worth now, in 1/256 touches
+ * of weight 1: each is worth half after 65 s, a quarter after 131 s. It is kept
+ * in 8 bits, so it is right within some ten percent. Touches that are in a ring
+ * are counted first.
+ */
+#define KVLIFT_HEAT_SCAN	(1u << 0)
+struct kvlift_heat {
+	__u64 first;
+	__u64 count;
+	__u64 ptr;
+	__u32 flags;
+	__u32 pad;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_touch_ring - asks for a ring (KVLIFT_IOC_TOUCH_RING, 0.1)
+ * @entries:	a power of two from KVLIFT_RING_MIN to KVLIFT_RING_MAX, 0 for
+ *		KVLIFT_RING_DEFAULT; out: that
+ * @flags:	zero
+ * @bytes:	in: zero; out: length of the mapping
+ *
+ * Returns a new descriptor whose shared mapping, from offset 0, is a struct
+ * kvlift_ring_head and then, at @offset of it, that many entries of 64 bits. A
+ * touch is reported by writing entry (tail modulo entries) and then the tail,
+ * with release semantics. There is one producer; another thread asks for a ring
+ * of its own. The module looks at it within 0.25 s, more often the fuller it
+ * is, and before it tells counters and heat; when it is full, touches are
+ * dropped. The descriptor may be closed once it is mapped; the file stays open
+ * until the mapping is gone, too.
+ */
+#define KVLIFT_RING_MIN		64u
+#define KVLIFT_RING_DEFAULT	4096u
+#define KVLIFT_RING_MAX		65536u
+
+/* An entry: number of the block, weight as in struct kvlift_touch. */
+#define KVLIFT_RING_INDEX	((1ULL << 40) - 1)
+#define KVLIFT_RING_WEIGHT_SHIFT 40
+#define KVLIFT_RING_WEIGHT_MAX	((1u << 24) - 1)
+
+struct kvlift_touch_ring {
+	__u32 entries;
+	__u32 flags;
+	__u64 bytes;
+	__u64 reserved[2];
+};
+
+/**
+ * struct kvlift_ring_head - what a touch ring's mapping begins with
+ * @entries:	number of entries
+ * @offset:	of the entries, bytes
+ * @tail:	entries written so far, modulo 2^32: the producer's
+ * @dropped:	touches that found the ring full: the producer's
+ * @head:	entries read so far, modulo 2^32: the module's
+ */
+struct kvlift_ring_head {
+	__u32 entries;
+	__u32 offset;
+	__u32 pad0[14];
+	__u32 tail;
+	__u32 dropped;
+	__u32 pad1[14];
+	__u32 head;
+	__u32 pad2[15];
 };
 
 /**
@@ -678,6 +763,9 @@ struct kvlift_domain {
  * file open (since 0.1).
  */
 #define KVLIFT_IOC_TABLE	_IO(KVLIFT_IOC_MAGIC, 7)
+#define KVLIFT_IOC_HEAT		_IOWR(KVLIFT_IOC_MAGIC, 21, struct kvlift_heat)
+#define KVLIFT_IOC_TOUCH_RING	_IOWR(KVLIFT_IOC_MAGIC, 22, \
+				      struct kvlift_touch_ring)
 #define KVLIFT_IOC_DRAIN	_IOWR(KVLIFT_IOC_MAGIC, 20, struct kvlift_drain)
 /* On any descriptor of the pool. */
 #define KVLIFT_IOC_HINT		_IOWR(KVLIFT_IOC_MAGIC, 23, struct kvlift_hints)
