@@ -22,7 +22,7 @@
 #ifndef KVL_ADVISE_H
 #define KVL_ADVISE_H
 
-#include <linux/kvlift.h>
+#include <linux/kvlift_policy.h>
 #include <linux/rbtree.h>
 #include <linux/semaphore.h>
 #include <linux/spinlock.h>

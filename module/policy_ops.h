@@ -6,7 +6,7 @@
 #ifndef KVL_POLICY_OPS_H
 #define KVL_POLICY_OPS_H
 
-#include <linux/kvlift.h>
+#include <linux/kvlift_policy.h>
 #include <linux/types.h>
 
 /**

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* kvlift policy load, unload. */
-#include "policy_verb.h"
+#include <linux/kvlift_policy.h>
 
+#include "policy_verb.h"
 #include "bpfobj.h"
 
 #ifdef HAVE_LIBBPF

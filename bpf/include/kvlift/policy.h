@@ -17,7 +17,7 @@
 #include <linux/errno.h>
 #ifdef __KERNEL__
 #include <linux/bitops.h>
-#include <linux/kvlift.h>
+#include <linux/kvlift_policy.h>
 #include <linux/types.h>
 #include "policy_ops.h"
 #else
@@ -25,7 +25,7 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), \
 			     apply_to = record)
 #endif
-#include <linux/kvlift.h>
+#include <linux/kvlift_policy.h>
 #ifdef __BPF__
 #pragma clang attribute pop
 #endif
