@@ -478,8 +478,8 @@ static int show_one(struct kvl_advisor *a, char *buf, int len)
 			   *name ? "active" :
 			   a->exit > KVL_EXIT_REPLACED ? "ejected" : "none",
 			   builtin()->ops.name);
-	n += sysfs_emit_at(buf, len + n, "domain %llu\n",
-			   a->domain ? a->domain->id : 0);
+	n += sysfs_emit_at(buf, len + n, "asked %d\ndomain %llu\n",
+			   READ_ONCE(v->active), a->domain ? a->domain->id : 0);
 	n += sysfs_emit_at(buf, len + n, "link_id %u\n",
 			   a->link ? a->link->id : 0);
 	if (a->exit != KVL_EXIT_NONE)
