@@ -96,8 +96,10 @@ static bool miss(struct kvl_advisor *a, u32 id)
 	a->stat.admitted++;
 	kvl_table_resident(a, id, true);
 	a->request_resident++;
-	if (e->out)
+	if (e->out) {
 		kvl_advise_set_out(a, e, false);
+		e->recalled = true;
+	}
 	if (e->addr && kvl_addr_tier(e->addr) == KVLIFT_TIER_CXL)
 		want_up(a, id);
 	KVL_TELL(a, KVL_CALL_ADDED, added, id);
@@ -269,6 +271,7 @@ static void arrived(struct kvl_advisor *a, u32 id, const struct kvl_event *ev)
 {
 	struct kvl_entry *e = kvl_entry(a, id);
 
+	e->recalled = false;
 	if (e->standing == KVL_RESIDENT)
 		return;
 	if (e->told)
@@ -286,13 +289,13 @@ static void left(struct kvl_advisor *a, u32 id, const struct kvl_event *ev)
 		e->out = false;
 		a->nr_out--;
 	}
-	/*
-	 * What engines tell of stays resident to the policy, unless deleted: it
-	 * was on its way out when a request came that wants it kept, and is
-	 * going to be read again.
-	 */
+	/* It was on its way when it was admitted again, and comes back. */
+	if (e->recalled && ev->addr) {
+		e->recalled = false;
+		return;
+	}
 	if (e->standing == KVL_RESIDENT &&
-	    (!ev->addr || (ev->from == KVLIFT_TIER_DRAM && !e->told))) {
+	    (ev->from == KVLIFT_TIER_DRAM || !ev->addr)) {
 		if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
 			a->request_resident--;
 		kvl_table_resident(a, id, false);

@@ -104,6 +104,7 @@ enum kvl_standing {
  * @weight:	of the touch that is being told
  * @told:	by an engine's request: touches say nothing more
  * @out:	in DRAM although it is not resident: to go first
+ * @recalled:	it was that when it was admitted again, and may be on its way
  */
 struct kvl_entry {
 	u64 region;
@@ -131,6 +132,7 @@ struct kvl_entry {
 	bool indexed;
 	bool told;
 	bool out;
+	bool recalled;
 };
 
 struct kvl_list {
@@ -452,6 +454,7 @@ void kvl_advise_end_group(struct kvl_advisor *a);
 int kvl_advise_ask_victim(struct kvl_advisor *a, u32 id);
 int kvl_advise_ask_fetch(struct kvl_advisor *a, u32 id, u32 tier);
 u32 kvl_advise_victims(struct kvl_advisor *a, u32 want);
+bool kvl_advise_force(struct kvl_advisor *a);
 bool kvl_advise_admit(struct kvl_advisor *a, u32 id);
 void kvl_advise_remove(struct kvl_advisor *a, u32 id);
 void kvl_advise_forget(struct kvl_advisor *a, u32 id);

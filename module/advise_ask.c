@@ -319,6 +319,28 @@ static bool default_victim(struct kvl_advisor *a)
 }
 
 /*
+ * Something must go although the policy keeps it all, as the last request is
+ * as large as the memory: the end of a chain, and not its beginning, which the
+ * LRU would take.
+ */
+bool kvl_advise_force(struct kvl_advisor *a)
+{
+	u32 id = a->order[1].new, n;
+	struct kvl_entry *e;
+
+	if (!(a->flags & KVLIFT_POLICY_PREFIX))
+		return false;
+	for (n = 0; n < 4 * LOOK && id != KVLIFT_NO_BLOCK; n++, id = e->older) {
+		e = kvl_entry(a, id);
+		if (!e->children && e->addr && !may_go(a, e)) {
+			kvl_advise_remove(a, id);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
  * Asks for up to @want victims and takes them; where there are none although
  * something can go, takes one. How many went.
  */

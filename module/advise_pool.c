@@ -147,12 +147,14 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
 		if (a->domain && a->ctx.resident <= kvl_advise_capacity(a))
 			lack = 0;
 		while (lack > 0) {
-			u32 n = kvl_advise_victims(a, lack);
+			u32 out = a->nr_out;
 
-			if (!n)
+			if (!kvl_advise_victims(a, lack) &&
+			    !kvl_advise_force(a))
 				break;
-			lack -= n;
-			here += n;
+			/* Some were not there yet. */
+			lack -= a->nr_out - out;
+			here += a->nr_out - out;
 		}
 		want -= min(want, here);
 	}

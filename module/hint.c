@@ -197,8 +197,11 @@ static int hand_over(struct kvl_pool *pool, struct kvl_hint_list *l)
 		if (atomic_long_read(&v->hint_bytes) + l->size <=
 		    KVL_HINTS_MAX) {
 			atomic_long_add(l->size, &v->hint_bytes);
-			if (kvl_advise_event(pool, &e))
+			if (kvl_advise_event(pool, &e)) {
+				/* What is told is to count before it is used. */
+				mod_delayed_work(pool->wq, &v->work, 0);
 				return 0;
+			}
 			atomic_long_sub(l->size, &v->hint_bytes);
 		}
 		mod_delayed_work(pool->wq, &v->work, 0);
