@@ -127,6 +127,8 @@ KVLIFT_CALLBACK(void, prefix_victims, struct kvlift_ctx *ctx, u32 want)
 	u32 i, id = kvlift_index_first(ctx);
 
 	kvlift_for(i, ctx, 0, ctx->resident) {
+		if (id == KVLIFT_NO_BLOCK)
+			break;
 		if (!kvlift_victim(ctx, id)) {
 			p->oldest = kvlift_index_key(ctx, id);
 			break;

@@ -209,6 +209,9 @@ int kvl_advise_ask_victim(struct kvl_advisor *a, u32 id)
 		return -EINVAL;
 	if (a->nr_victims >= a->want)
 		return -ENOSPC;
+	/* The end of a list: no answer, which is not a wrong one. */
+	if (id == KVLIFT_NO_BLOCK)
+		return -EINVAL;
 	if (!e || e->standing != KVL_RESIDENT) {
 		bad_answer(a, "no resident block", id);
 		return -EINVAL;
