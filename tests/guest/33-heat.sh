@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Heat of blocks: rises by touches of every kind and decays; touch rings; accessed bits.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 newest
 # time: 300
 . "$(dirname "$0")/lib.sh"
 

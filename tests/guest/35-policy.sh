@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Policies are loaded, exchanged, shown and taken away under load; bpftool sees all of it.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12
 # time: 500
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"

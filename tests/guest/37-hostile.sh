@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Policies that do harm: never a wrong byte, never a stuck pool, thrown out within a second with a reason.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 debug
+# kernels: 6.12
 # time: 420
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"
