@@ -170,8 +170,9 @@ step_powercut() { timeout 600 tests/host/powercut.sh; }
 
 # The short form: every row but the replays is there. The figures are for people.
 step_bench() {
-	timeout 600 scripts/bench --quick --json >build/bench.json
-	[ "$(grep -c '"ratio":[0-9]' build/bench.json)" = 32 ]
+	timeout 1200 scripts/bench --quick --json >build/bench.json
+	# Rows of policies come on top, as many as could be loaded.
+	[ "$(grep -c '"ratio":[0-9]' build/bench.json)" -ge 32 ]
 }
 
 step_demo() {
