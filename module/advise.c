@@ -406,6 +406,7 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 {
 	struct kvl_advice *v = &pool->advice;
 	struct kvl_hint_list *l = (void *)ev->addr;
+	struct kvl_advisor *of = NULL;
 	u32 i, n = 0;
 
 	for (i = 0; i < l->nr; i++) {
@@ -419,11 +420,13 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 			v->clock = max(v->clock, h->session);
 			break;
 		case KVLIFT_HINT_CHAIN:
-			n = take_chain(a, l, h, n);
+			/* Of blocks of two policies each has its own part. */
+			n = take_chain(a, l, h, a == of ? n : 0);
+			of = a;
 			break;
 		case KVLIFT_HINT_REQUEST:
 			if (n)
-				request(a, n, h->session,
+				request(of, n, h->session,
 					now_of(pool, ev->time), true,
 					h->flags & KVLIFT_HINT_PARTIAL);
 			n = 0;

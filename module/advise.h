@@ -317,6 +317,7 @@ struct kvl_advisor {
  * @sem:	see above
  * @rings:	by CPU
  * @advisors:	by number; the first is the pool's
+ * @closed:	no policy can be attached any more
  * @active:	events are noted: a policy is attached, or an engine told
  *		something; else all is left to the LRU, at no cost
  * @told:	an engine has told something, ever
@@ -333,6 +334,7 @@ struct kvl_advice {
 	struct kvl_advisor *advisors[KVL_MAX_ADVISORS];
 	unsigned int nr;
 	bool stopping;
+	bool closed;
 	bool active;
 	bool told;
 	int armed;

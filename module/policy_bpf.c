@@ -154,7 +154,7 @@ static struct kvl_pool *find_pool(u32 id)
 	struct kvl_pool *pool;
 
 	list_for_each_entry(pool, &pools, advice.all)
-		if (pool->id == id)
+		if (pool->id == id && !pool->advice.closed)
 			return pool;
 	return NULL;
 }
@@ -328,7 +328,7 @@ static int update(void *kdata, void *old_kdata, struct bpf_link *link)
 		return -EINVAL;
 	mutex_lock(&lock);
 	a = advisor_of(old_kdata, link);
-	if (a)
+	if (a && !a->pool->advice.closed)
 		/* After an ejection there is none to be replaced. */
 		err = attach(a, ops, link, READ_ONCE(a->live));
 	mutex_unlock(&lock);
@@ -381,6 +381,10 @@ void kvl_policy_bpf_unmount(struct kvl_pool *pool)
 	struct kvl_advice *v = &pool->advice;
 	unsigned int i;
 
+	/* It stays in the list, so that unreg() still finds its links. */
+	mutex_lock(&lock);
+	v->closed = true;
+	mutex_unlock(&lock);
 	for (i = 0; i < v->nr; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 
