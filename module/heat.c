@@ -213,9 +213,10 @@ static bool touch_entry(struct kvl_region *r, u64 e)
 u32 kvl_heat_touch_entries(struct kvl_region *r, const u64 *entries, u32 n)
 {
 	struct kvl_tier *t = &kvl_region_pool(r)->tiers[KVLIFT_TIER_DRAM];
-	u32 done = 0, i = 0, run = 0;
+	u32 done = 0, i = 0, run;
 
 	while (i < n) {
+		run = 0;
 		/* Who traces touches sees each of them. */
 		if (!trace_kvlift_touch_enabled()) {
 			spin_lock(&t->lru_lock);
