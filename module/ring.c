@@ -90,7 +90,8 @@ void kvl_ring_flush(struct kvl_pool *pool)
 
 	if (list_empty_careful(&pool->rings))
 		return;
-	mutex_lock(&pool->ring_mutex);
+	if (mutex_lock_killable(&pool->ring_mutex))
+		return;
 	list_for_each_entry(ring, &pool->rings, node)
 		drain(pool, ring);
 	mutex_unlock(&pool->ring_mutex);
@@ -133,8 +134,9 @@ static void ring_free(struct touch_ring *ring)
 static void ring_add(struct kvl_pool *pool, struct touch_ring *ring)
 {
 	mutex_lock(&pool->ring_mutex);
+	if (list_empty(&pool->rings))
+		pool->ring_delay = DELAY_MAX;
 	list_add_tail(&ring->node, &pool->rings);
-	pool->ring_delay = DELAY_MAX;
 	queue_delayed_work(pool->wq, &pool->ring_work, DELAY_MAX);
 	mutex_unlock(&pool->ring_mutex);
 }
