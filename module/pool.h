@@ -123,12 +123,14 @@ struct kvl_pool {
 	spinlock_t scan_lock;		/* scan.h; the rest is the worker's */
 	struct list_head scan_mms;
 	unsigned int scan_nr;
+	unsigned int scan_new;		/* since the last look for ended ones */
 	struct kvl_scan_mm *scan_next;	/* NULL: a round begins */
 	unsigned long scan_addr;	/* in that one */
 	bool scan_found;
 	u64 scan_looked;
 	u64 scan_young;
-	unsigned long scan_begun;	/* jiffies */
+	unsigned long scan_begun;	/* jiffies, as the next two */
+	unsigned long scan_due;		/* of the next slice */
 	unsigned long scan_interval;
 	struct delayed_work scan;
 

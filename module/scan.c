@@ -21,6 +21,9 @@
 #define OFTEN		4
 #define SELDOM		16
 
+/* After so many new processes those that have ended are let go. */
+#define PRUNE		64
+
 /* A slice, so that the worker's share of a CPU is taken in small pieces. */
 #define SLICE_NS	(2 * NSEC_PER_MSEC)
 
@@ -38,10 +41,9 @@ struct kvl_scan_mm {
 	bool fresh;
 };
 
-static bool enabled(struct kvl_pool *pool)
+static bool possible(struct kvl_pool *pool)
 {
-	return kvl_scan_possible() && READ_ONCE(pool->opts.scan) &&
-	       !READ_ONCE(pool->stopping);
+	return kvl_scan_possible() && !READ_ONCE(pool->stopping);
 }
 
 /* Needs scan_lock. */
@@ -58,8 +60,9 @@ static struct kvl_scan_mm *find(struct kvl_pool *pool, struct mm_struct *mm)
 void kvl_scan_add(struct kvl_pool *pool, struct vm_area_struct *vma)
 {
 	struct kvl_scan_mm *m, *new;
+	bool full;
 
-	if (!enabled(pool))
+	if (!possible(pool))
 		return;
 	spin_lock(&pool->scan_lock);
 	m = find(pool, vma->vm_mm);
@@ -80,8 +83,12 @@ void kvl_scan_add(struct kvl_pool *pool, struct vm_area_struct *vma)
 	spin_lock(&pool->scan_lock);
 	list_add_tail(&new->node, &pool->scan_mms);
 	pool->scan_nr++;
+	full = ++pool->scan_new == PRUNE;
 	spin_unlock(&pool->scan_lock);
-	queue_delayed_work(pool->wq, &pool->scan, INTERVAL_MIN);
+	if (full)
+		mod_delayed_work(pool->wq, &pool->scan, 0);
+	else
+		queue_delayed_work(pool->wq, &pool->scan, INTERVAL_MIN);
 }
 
 static void let_go(struct kvl_scan_mm *m)
@@ -91,13 +98,35 @@ static void let_go(struct kvl_scan_mm *m)
 }
 
 /*
+ * Processes that have ended: what is left of them is memory that a round might
+ * give back a minute later only, and their number is up to users.
+ */
+static void prune(struct kvl_pool *pool)
+{
+	struct kvl_scan_mm *m, *next;
+	LIST_HEAD(ended);
+
+	spin_lock(&pool->scan_lock);
+	pool->scan_new = 0;
+	list_for_each_entry_safe(m, next, &pool->scan_mms, node) {
+		if (m == pool->scan_next || atomic_read(&m->mm->mm_users))
+			continue;
+		list_move(&m->node, &ended);
+		pool->scan_nr--;
+	}
+	spin_unlock(&pool->scan_lock);
+	list_for_each_entry_safe(m, next, &ended, node)
+		let_go(m);
+}
+
+/*
  * One slice of a process from pool->scan_addr on. True when it is done with;
  * then @m may be gone.
  */
 static bool walk_mm(struct kvl_pool *pool, struct kvl_scan_mm *m,
 		    struct kvl_walk *w)
 {
-	bool gone = false, any = true, more = false;
+	bool gone = false, any = true, more = false, busy = false;
 	struct mm_struct *mm = m->mm;
 
 	if (!pool->scan_addr) {
@@ -108,6 +137,7 @@ static bool walk_mm(struct kvl_pool *pool, struct kvl_scan_mm *m,
 	}
 	if (!mmap_read_trylock(mm)) {
 		/* Its turn comes again; a dead one's is not contended. */
+		busy = true;
 		kvl_count(pool, KVL_C_SCAN_BUSY);
 	} else {
 		gone = !atomic_read(&mm->mm_users);
@@ -122,7 +152,8 @@ static bool walk_mm(struct kvl_pool *pool, struct kvl_scan_mm *m,
 	if (more)
 		return false;
 	pool->scan_addr = 0;
-	m->scanned = kvl_heat_now();
+	if (!busy)
+		m->scanned = kvl_heat_now();
 	spin_lock(&pool->scan_lock);
 	gone = gone || (!any && !m->fresh);
 	pool->scan_next = list_next_entry(m, node);
@@ -182,36 +213,57 @@ static bool slice(struct kvl_pool *pool, u64 end)
 	return !turn(pool);
 }
 
-static void scan_work(struct work_struct *work)
+/* A slice, and the rest that is due for it. */
+static void work_slice(struct kvl_pool *pool, u32 share)
 {
-	struct kvl_pool *pool = container_of(to_delayed_work(work),
-					     struct kvl_pool, scan);
-	u32 share = READ_ONCE(pool->opts.scan);
-	u64 start = ktime_get_ns(), ns, rest;
-	unsigned long now = jiffies;
+	u64 start = ktime_get_ns(), ns;
+	unsigned long rest, left;
 	bool over;
 
-	if (!enabled(pool) || list_empty_careful(&pool->scan_mms))
-		return;
 	if (!pool->scan_next)
-		pool->scan_begun = now;
+		pool->scan_begun = jiffies;
 	over = slice(pool, start + SLICE_NS);
 	ns = ktime_get_ns() - start;
 	kvl_count_add(pool, KVL_C_SCAN_NS, ns);
 	rest = nsecs_to_jiffies(div_u64(ns * (100 - share), share)) + 1;
 	if (over) {
 		round_done(pool);
-		now = pool->scan_begun + pool->scan_interval - jiffies;
-		if ((long)now > (long)rest)
-			rest = now;
+		left = pool->scan_begun + pool->scan_interval - jiffies;
+		if ((long)left > (long)rest)
+			rest = left;
 	}
-	queue_delayed_work(pool->wq, &pool->scan, rest);
+	WRITE_ONCE(pool->scan_due, jiffies + rest);
+}
+
+/* With a share of 0 it only lets go of who has ended. */
+static void scan_work(struct work_struct *work)
+{
+	struct kvl_pool *pool = container_of(to_delayed_work(work),
+					     struct kvl_pool, scan);
+	u32 share = READ_ONCE(pool->opts.scan);
+	long left = INTERVAL_MAX;
+
+	prune(pool);
+	if (!possible(pool))
+		return;
+	if (list_empty_careful(&pool->scan_mms)) {
+		WRITE_ONCE(pool->scan_due, jiffies);
+		return;
+	}
+	if (share) {
+		if (time_after_eq(jiffies, READ_ONCE(pool->scan_due)))
+			work_slice(pool, share);
+		left = READ_ONCE(pool->scan_due) - jiffies;
+	}
+	queue_delayed_work(pool->wq, &pool->scan, max(left, 0));
 }
 
 void kvl_scan_kick(struct kvl_pool *pool)
 {
-	if (enabled(pool) && !list_empty_careful(&pool->scan_mms))
-		mod_delayed_work(pool->wq, &pool->scan, 0);
+	if (!possible(pool) || list_empty_careful(&pool->scan_mms))
+		return;
+	WRITE_ONCE(pool->scan_due, jiffies);
+	mod_delayed_work(pool->wq, &pool->scan, 0);
 }
 
 int kvl_scan_region(struct kvl_region *r)
@@ -266,6 +318,7 @@ void kvl_scan_prepare(struct kvl_pool *pool)
 	INIT_LIST_HEAD(&pool->scan_mms);
 	INIT_DELAYED_WORK(&pool->scan, scan_work);
 	pool->scan_interval = INTERVAL_MIN;
+	pool->scan_due = jiffies;
 }
 
 /* No file is mapped any more. */

@@ -51,6 +51,29 @@ run scan $MNT chaos 4
 # Who was scanned and is gone is not looked at for ever.
 forgotten() { grep -q 'processes 0$' /sys/fs/kvlift/"$(pool)"/scan; }
 until_true 20 forgotten || fail "scan: $(cat /sys/fs/kvlift/"$(pool)"/scan)"
+
+# Nor many of them, though the next round is seconds away.
+run scan $MNT ended 400
+left=$(sed 's/.*processes //' /sys/fs/kvlift/"$(pool)"/scan)
+say "$left of 400 processes that have ended are remembered"
+[ "$left" -le 128 ] || fail "$left of 400 processes that have ended are remembered"
+umount_pool
+
+# Who has mapped a file before the scan was allowed is looked at then.
+mkpool 64K 16M - - scan=0
+mkfifo "$TMP/in" "$TMP/out"
+scan $MNT hold 4 1 <"$TMP/in" >"$TMP/out" &
+exec 7>"$TMP/in" 8<"$TMP/out"
+read -r _ <&8
+[ "$(counter scan_blocks)" = 0 ] || fail "scan=0 scans"
+mount -o remount,scan=10 $MNT || fail "remount"
+# shellcheck disable=SC2317
+scanned() { [ "$(counter scan_blocks)" -ge 64 ]; }
+until_true 20 scanned || fail "a mapping from before scan=10 is not looked at"
+echo >&7
+exec 7>&- 8<&-
+wait
+rm "$TMP/in" "$TMP/out"
 umount_pool
 
 # Its share of a CPU: small pages of tables that take longer than 10 ms.

@@ -240,6 +240,26 @@ static void chaos(unsigned int seconds)
 	unlink("g");
 }
 
+/* Many children, one after the other, while rounds are far apart. */
+static void ended(int nr)
+{
+	int fd = mk("e", 1), i;
+	char *m = MUST(mmap(NULL, bs, RW, MAP_SHARED, fd, 0));
+	pid_t pid;
+
+	touch(m);
+	kvt_msleep(12000);
+	for (i = 0; i < nr; i++) {
+		pid = MUST(fork());
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+	munmap(m, bs);
+	close(fd);
+	unlink("e");
+}
+
 static void *use_all(void *arg)
 {
 	char **maps = arg;
@@ -293,6 +313,8 @@ int main(int argc, char **argv)
 		worker();
 	else if (!strcmp(argv[2], "chaos"))
 		chaos(argc > 3 ? (unsigned int)atoi(argv[3]) : 3);
+	else if (!strcmp(argv[2], "ended") && argc > 3)
+		ended(atoi(argv[3]));
 	else if (!strcmp(argv[2], "hold") && argc > 4)
 		hold((size_t)atoi(argv[3]), atoi(argv[4]));
 	else
