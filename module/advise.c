@@ -19,6 +19,8 @@
 /* Touches of one region make one request when they are not further apart. */
 #define TOGETHER	(100 * NSEC_PER_MSEC)
 #define GROUP_MAX	4096u
+/* A replay that has not set the clock for so long is over. */
+#define CLOCK_NS	(60 * NSEC_PER_SEC)
 #define TICK		NSEC_PER_SEC
 
 /* Blocks of DRAM that a policy has to do with. */
@@ -260,7 +262,8 @@ static void on_touch(struct kvl_advisor *a, const struct kvl_event *ev)
 		return;
 	e = kvl_entry(a, id);
 	e->addr = ev->addr;
-	e->tier = kvl_addr_tier(ev->addr);
+	/* A hole was read. */
+	e->tier = ev->addr ? kvl_addr_tier(ev->addr) : KVLIFT_NR_TIERS;
 	e->weight = ev->weight;
 	if (!e->told)
 		group(a, id, ev->region, ev->time);
@@ -341,9 +344,37 @@ static void on_cold(struct kvl_advisor *a, const struct kvl_event *ev)
 		kvl_advise_remove(a, id);
 }
 
+/* From here on the policy's time goes on as the machine's does. */
+static void end_clock(struct kvl_advice *v, u64 time)
+{
+	if (v->clock > time)
+		v->clock_ahead = v->clock - time;
+	else if (v->clock)
+		v->clock_ahead = 0;
+	v->clock = 0;
+}
+
+static void set_clock(struct kvl_advice *v, u64 ns, u64 time)
+{
+	if (!ns) {
+		end_clock(v, time);
+		return;
+	}
+	if (!v->clock)
+		v->clock_base = time + v->clock_ahead - ns;
+	/* It never goes back. */
+	v->clock = max(v->clock, v->clock_base + ns);
+	v->clock_told = time;
+}
+
 static u64 now_of(struct kvl_pool *pool, u64 time)
 {
-	return pool->advice.clock ?: time;
+	struct kvl_advice *v = &pool->advice;
+
+	/* Of two CPUs' events the later one may have come first. */
+	if (v->clock && (s64)(time - v->clock_told) > (s64)CLOCK_NS)
+		end_clock(v, time);
+	return v->clock ?: time + v->clock_ahead;
 }
 
 /* Blocks of a chain; parents are those they first stood behind. */
@@ -416,8 +447,7 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 		kvl_advise_end_group(a);
 		switch (h->op) {
 		case KVLIFT_HINT_CLOCK:
-			/* It never goes back. */
-			v->clock = max(v->clock, h->session);
+			set_clock(v, h->session, ev->time);
 			break;
 		case KVLIFT_HINT_CHAIN:
 			/* Of blocks of two policies each has its own part. */

@@ -325,7 +325,10 @@ struct kvl_advisor {
  * @work:	takes events
  * @eject_work:	detaches links of ejected policies
  * @ops_lock:	which BPF policies are attached
- * @clock:	what a replay says instead of the time, ns; 0: nothing
+ * @clock:	what time it is in a replay, ns; 0: there is none
+ * @clock_base:	what it says and this are @clock
+ * @clock_told:	when it said so
+ * @clock_ahead: so much replays were faster than the machine's clock
  * @hint_bytes:	of hints that wait
  */
 struct kvl_advice {
@@ -342,6 +345,9 @@ struct kvl_advice {
 	struct work_struct eject_work;
 	spinlock_t ops_lock;	/* which BPF policies are attached */
 	u64 clock;
+	u64 clock_base;
+	u64 clock_told;
+	u64 clock_ahead;
 	atomic_long_t hint_bytes;
 	struct list_head all;
 };

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What a policy is told of the last request and its blocks; it decides nothing. */
+/* What a policy is told of the last request and its blocks; it decides nothing.
+ */
 #include <linux/bpf.h>
 
 #include <kvlift/policy.h>
 
 struct state {
 	u64 requests;
-	u64 sessions; /* of them, with a session */
+	u64 told; /* of them, by an engine */
 	u64 session;
 	u64 now_ns;
 	u64 hints;
@@ -41,10 +42,10 @@ KVLIFT_CALLBACK(void, told_request, struct kvlift_ctx *ctx)
 	kvlift_for(i, ctx, 0, ctx->len) {
 		look(ctx, kvlift_chain(ctx, i));
 	}
-	if (!ctx->session)
+	if (!(ctx->flags & KVLIFT_CTX_TOLD))
 		return;
 	id = kvlift_chain(ctx, ctx->len - 1);
-	s->sessions++;
+	s->told++;
 	s->session = ctx->session;
 	s->now_ns = ctx->now_ns;
 	s->len = ctx->len;

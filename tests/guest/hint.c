@@ -2,9 +2,8 @@
 /*
  * Hints, as an engine tells them.
  *
- *	hint DIR objects N	files of one block each make the chain of a request
- *	hint DIR clock NS	a request of one block, the clock set before it; 0:
- *				a replay is over
+ *	hint DIR objects N	a request of files of one block each
+ *	hint DIR clock NS	the clock (0: the replay is over), a request
  *	hint DIR request	a request of one block
  *	hint DIR holes		a file of holes is read
  */

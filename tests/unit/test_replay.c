@@ -135,12 +135,17 @@ static void the_policy_is_told_each_request(void)
 		CHECK_EQ(r->errors, 0);
 		free(r);
 		told = fake_nr_hints;
-		/* One call each, and one for the clock. */
-		CHECK_EQ(fake_hint_calls, trace.nr_requests + 1);
+		/* One call each, and one each for beginning and end. */
+		CHECK_EQ(fake_hint_calls,
+			 trace.nr_requests + 1 + !fake_no_clock);
 		i = !fake_no_clock;
 		for (nr = 0; nr < trace.nr_requests; nr++)
 			i = check_request(i, nr, !fake_no_clock,
 					  step & 1 ? returns : NULL);
+		if (!fake_no_clock) {
+			CHECK_EQ(fake_hints[i].op, KVLIFT_HINT_CLOCK);
+			CHECK_EQ(fake_hints[i++].session, 0);
+		}
 		CHECK_EQ(i, told);
 	}
 	fake_no_clock = false;
@@ -155,7 +160,7 @@ static void a_policy_that_is_behind_is_waited_for(void)
 	fake_hint_error = -EAGAIN;
 	r = run(o, 0);
 	CHECK_EQ(r->errors, 0);
-	CHECK_EQ(fake_hint_calls, trace.nr_requests + 2);
+	CHECK_EQ(fake_hint_calls, trace.nr_requests + 3);
 	free(r);
 	fake_hint_error = -EOPNOTSUPP;
 	free(run(o, -EOPNOTSUPP));

@@ -171,9 +171,10 @@ kvlift_hint_prio(const struct kvlift_region *region, uint64_t first,
 /**
  * kvlift_hint_clock() - for replays of traces: what time it is to the policy
  * @ns:		nanoseconds since some start; smaller ones than before are
- *		ignored
+ *		ignored. 0: the replay is over
  *
- * For all who use the pool, until the next one. CAP_SYS_ADMIN.
+ * For all who use the pool, until the next one, or a minute without one. Then
+ * the time of the policy goes on as the machine's. CAP_SYS_ADMIN.
  *
  * Return: the hint.
  */

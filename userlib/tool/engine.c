@@ -125,7 +125,7 @@ int engine_play(struct store *s, const struct engine_opts *o, struct result *r)
 	ret = hints_start(&h, o->hints, s);
 	if (!ret)
 		play_all(s, o, r, &h);
-	hints_end(&h);
+	hints_end(&h, s);
 	r->stopped = stop_requested != 0;
 	return ret;
 }

@@ -164,8 +164,13 @@ int hints_tell(struct hints *h, struct store *s, uint64_t nr)
 	return tell(s, h->buf, (unsigned int)n);
 }
 
-void hints_end(struct hints *h)
+void hints_end(struct hints *h, const struct store *s)
 {
+	struct kvlift_hint clock = kvlift_hint_clock(0);
+
+	/* Else its time would stand still. */
+	if (h->clock)
+		(void)tell(s, &clock, 1);
 	free(h->returns);
 	free(h->buf);
 	*h = (struct hints){ .kind = HINTS_NONE };

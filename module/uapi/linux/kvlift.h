@@ -531,7 +531,8 @@ enum kvlift_hint_op {
 	KVLIFT_HINT_PRIO = 7,
 	/*
 	 * For replays of traces: to the policy it is now @session ns after some
-	 * start, until the next one of these. CAP_SYS_ADMIN.
+	 * start, until the next one of these. 0, or a minute without: its time
+	 * goes on from there as that of the machine. CAP_SYS_ADMIN.
 	 */
 	KVLIFT_HINT_CLOCK = 8,
 };

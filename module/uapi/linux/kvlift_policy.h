@@ -29,13 +29,15 @@
 
 /**
  * struct kvlift_ctx - what a policy sees of its pool; read only
- * @now_ns:	CLOCK_MONOTONIC of what is being told, ns
+ * @now_ns:	CLOCK_MONOTONIC of what is being told, ns, and by how much replays
+ *		of traces were faster than it
  * @capacity:	blocks that may be resident
  * @resident:	blocks that are
  * @max_blocks:	ids are below this
  * @block_shift: log2 of the bytes of a block
  * @nr:		number of the running request, from 0
- * @session:	of the running request, 0: not told
+ * @session:	of the running request, 0: not told; of one that no engine told
+ *		(no KVLIFT_CTX_TOLD) the id of its region
  * @len:	blocks in its chain (kvlift_chain())
  * @whole:	of them, full ones
  * @cached:	how many were resident before the first that was not
@@ -64,7 +66,7 @@ struct kvlift_ctx {
  * struct kvlift_block_info - a block (kvlift_info())
  * @region:	region id
  * @index:	block of the region
- * @session:	that used it last, 0: not told
+ * @session:	that used it last, as in struct kvlift_ctx
  * @heat:	decayed touches
  * @parent:	id, or KVLIFT_NO_BLOCK
  * @depth:	blocks before it in its chain
