@@ -16,7 +16,7 @@
 
 IMAGES=$CACHE/guest
 GUEST_PACKAGES="bash dash debianutils libc-bin coreutils util-linux util-linux-extra bsdextrautils mount fdisk login passwd libpam-modules
-kmod findutils grep sed gawk procps fio python3 python3-numpy bpftool numactl ndctl daxctl e2fsprogs attr diffutils
+kmod findutils grep sed gawk procps fio python3 python3-numpy bpftool bpftrace numactl ndctl daxctl e2fsprogs attr diffutils
 xz-utils zstd strace file libelf1 libelf1t64 zlib1g liburing2 libaio1 libaio1t64 libblkid1 libzstd1 liblzma5
 libasan8 libubsan1 libbpf1 tar gzip bc perl-base mawk ncurses-bin ncurses-base psmisc libncursesw6 libstdc++6"
 # Heavy and not used by what we run.
