@@ -169,8 +169,9 @@ static int no_policy(const char *name, size_t len)
 	for (p = sim_policies; *p && at < sizeof(names); p++)
 		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
 				       at ? ", " : "", (*p)->name);
-	return usage_error("--policy %.*s: no such policy; there are %s",
-			   (int)len, name, names);
+	return usage_error(
+		"--policy %.*s: no such policy; there are %s, and those in shared objects by a name with a /",
+		(int)len, name, names);
 }
 
 /* By name, or from a file. NULL after a message. */
