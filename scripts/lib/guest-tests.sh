@@ -6,6 +6,7 @@
 #
 #   # guest: --devices nvme,cxl --memory 2G      options of scripts/guest
 #   # kernels: 6.12 newest debug                 where (default 6.12)
+#   # also: newest                               there too with --long or --kernel
 #   # time: 60                                   limit in seconds (default 120)
 #   # long: 1800                                 it has a long form (KVLIFT_FULL is
 #                                                set then); its limit, without factor
@@ -27,14 +28,16 @@ header() {
 # guest_tests_plan REGEX QUICK KERNELS LONG: PLAN gets a line "kernel, options, limit,
 # file" for each test to run, those that share a boot together.
 guest_tests_plan() {
-	local f k limit
+	local f k limit more
 	LONG=$4 ONLY_KERNEL=$3
 	PLAN=$(mktemp)
 	trap 'rm -f "$PLAN"' EXIT
 	for f in "$TOP"/tests/{guest,stress,fuzz}/[0-9][0-9]-*.sh; do
 		[ -e "$f" ] || continue
 		[ "$2" = 0 ] || [ "$(header "$f" quick yes)" != no ] || continue
-		for k in $(header "$f" kernels 6.12); do
+		more=''
+		[ "$3$4" = 0 ] || more=$(header "$f" also '')
+		for k in $(header "$f" kernels 6.12) $more; do
 			[ -z "$3" ] || [ "$k" = "$3" ] || continue
 			[ "$2" = 0 ] || [ -n "$3" ] || [ "$k" = 6.12 ] || continue
 			[[ guest/$k/$(basename "$f") =~ $1 ]] || continue
@@ -96,7 +99,8 @@ guest_group() {
 	local kernel=$1 options=$2 total why rc start log name extra=()
 	shift 2
 	local left=("$@") files=() ended item
-	if ! why=$(kernel_at_hand "$kernel"); then
+	if why="no time left, see --within" && [ $UNTIL != 0 ] && [ $EPOCHSECONDS -ge $UNTIL ] ||
+		! why=$(kernel_at_hand "$kernel"); then
 		for item; do name=${item#*:} && result skip "guest/$kernel/${name%.sh}" 0 "$why"; done
 		return
 	fi
@@ -110,7 +114,7 @@ guest_group() {
 		mapfile -t files < <(header_files "${left[@]}")
 		# shellcheck disable=SC2086
 		"$TOP/scripts/guest" --kernel "$kernel" $options "${files[@]}" --timeout $total \
-			"${extra[@]}" --console "${log%.log}-console.log" -- KVLIFT_LONG="$LONG" test-runner "${left[@]}" >"$log" 2>&1 </dev/null || rc=$?
+			"${extra[@]}" --console "${log%.log}-console.log" -- KVLIFT_LONG="$LONG" KVLIFT_UNTIL="$UNTIL" test-runner "${left[@]}" >"$log" 2>&1 </dev/null || rc=$?
 		guest_results "$kernel" "$log"
 		ended=$(sed -n 's/^@@end \([^ ]*\) .*/\1/p' "$log")
 		name=$(sed -n 's/^@@start //p' "$log" | tail -n 1)
@@ -140,7 +144,7 @@ guest_results() {
 	while read -r at name verdict seconds; do
 		[ "$at" = "@@end" ] || [ "$at" = "@@moves" ] || continue
 		if [ "$at" = "@@moves" ]; then
-			moves=$((moves + name))
+			echo "moves $name" >>"$RESULTS"
 			continue
 		fi
 		if [ "$verdict" = skip ]; then

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # fio with verification, cp, dd, cmp and numpy.memmap, unmodified, with DRAM a tenth of the file.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest
+# kernels: 6.12
+# also: newest
 . "$(dirname "$0")/lib.sh"
 
 need_nvme

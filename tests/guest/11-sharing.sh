@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Two processes share a region, a stranger does not get in, and deleted bytes never show up again.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest
+# kernels: 6.12
+# also: newest
 . "$(dirname "$0")/lib.sh"
 
 load

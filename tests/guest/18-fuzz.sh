@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Random ioctls and random mount options neither crash nor leave anything behind.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 120
 # long: 900
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A tenant that thrashes takes no guaranteed block of another; limits steer, stop, and lose nothing.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 240
 . "$(dirname "$0")/lib.sh"
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Four nodes: placement near the CPU, interleaving, the order of demotion, measured figures, workers and their CPU share.
 # guest: --devices numa4,nvme --memory 1G --cxl-size 256M
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 240
 . "$(dirname "$0")/lib.sh"
 

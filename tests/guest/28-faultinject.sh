@@ -3,7 +3,7 @@
 # Every allocation and every I/O of mounts, faults, calls and moves fails in turn: cleanly, and nothing is lost.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: debug
-# time: 100
+# time: 180
 # long: 1800
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nvme.sh"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Memory that fails costs the block in it, with EIO and SIGBUS, or nothing when there is a copy below; it is never used again.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nvme.sh"
@@ -16,7 +17,11 @@ lose_reports=/sys/module/kvlift/parameters/lose_reports
 f=$MNT/f
 
 # flags FILE BLOCK: of the location word
-flags() { echo $((0x$(kvtctl loc "$1" "$2" | sed 's/.*0x//'))); }
+flags() {
+	local word
+	word=$(kvtctl loc "$1" "$2")
+	echo $((0x${word##*0x}))
+}
 is_lost() { [ $(($(flags "$1" "$2") & 9)) = 8 ]; }
 # lost_blocks FILE N
 lost_blocks() {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Tracing: maps agree with the module's counters, events add up, detaching leaves nothing, the document's commands work.
 # guest: --devices nvme --memory 2G
-# kernels: 6.12 newest
+# kernels: 6.12
+# also: newest
 # time: 300
 # files: docs/tracing.md
 . "$(dirname "$0")/lib.sh"
