@@ -57,6 +57,28 @@ void kvlift_pool_close(struct kvlift_pool *pool)
 	fake_opened--;
 }
 
+int kvlift_queue_open(const struct kvlift_pool *pool)
+{
+	return -EOPNOTSUPP;
+}
+
+int kvlift_queue_submit(int queue, const struct kvlift_req *reqs,
+			unsigned int count)
+{
+	return -EOPNOTSUPP;
+}
+
+int kvlift_queue_read(int queue, struct kvlift_event *events,
+		      unsigned int count)
+{
+	return -EOPNOTSUPP;
+}
+
+int kvlift_queue_release(int queue, uint64_t cookie)
+{
+	return -EOPNOTSUPP;
+}
+
 int kvlift_pool_fd(const struct kvlift_pool *pool)
 {
 	return pool->fd;

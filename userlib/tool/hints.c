@@ -65,7 +65,7 @@ static int make_returns(struct hints *h, const struct trace *t)
 	return h->returns ? 0 : -ENOMEM;
 }
 
-int hints_start(struct hints *h, enum hints_kind kind, const struct store *s)
+int hints_start(struct hints *h, enum hints_kind kind, struct store *s)
 {
 	struct kvlift_hint clock;
 	int ret;
@@ -86,6 +86,9 @@ int hints_start(struct hints *h, enum hints_kind kind, const struct store *s)
 	if (ret)
 		error("the policy cannot be told anything: %s",
 		      kvlift_strerror(ret));
+	/* Of what nobody tells it, the simulator's policy sees nothing. */
+	else if (s->ops->hold)
+		s->ops->hold(s);
 	return ret;
 }
 

@@ -29,7 +29,7 @@ const char *hints_name(enum hints_kind kind);
 int hints_parse(const char *name, enum hints_kind *kind);
 
 /* 0 or -errno; why was printed. */
-int hints_start(struct hints *h, enum hints_kind kind, const struct store *s);
+int hints_start(struct hints *h, enum hints_kind kind, struct store *s);
 /* Request nr is going to use its blocks. 0 or -errno. */
 int hints_tell(struct hints *h, struct store *s, uint64_t nr);
 void hints_end(struct hints *h, const struct store *s);

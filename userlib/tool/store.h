@@ -35,6 +35,8 @@ struct store_ops {
 	/* Where a resumed replay goes on. */
 	uint64_t (*get_next)(struct store *s);
 	void (*set_next)(struct store *s, uint64_t request);
+	/* Keep in memory what is no block of the trace, or NULL. */
+	void (*hold)(struct store *s);
 	void (*close)(struct store *s, bool remove);
 };
 

@@ -21,6 +21,7 @@
 
 #define INDEX_MAGIC 0x58444e49544c564bULL /* "KVLTINDX" */
 #define HEADER	    4096u
+#define HOLD_MS	    KVLIFT_LEASE_MAX_MS
 
 struct header {
 	uint64_t magic;
@@ -37,6 +38,9 @@ struct region_private {
 	uint64_t *commits;
 	struct kvlift_table table;
 	int lock_fd;
+	int hold_fd;	   /* queue of the lease on the index, or -1 */
+	uint64_t hold_end; /* when it is to be renewed */
+	uint64_t hold_nr;
 };
 
 static size_t index_size(uint64_t blocks)
@@ -163,6 +167,7 @@ static int region_open(struct store *s, bool fresh)
 		return -ENOMEM;
 	s->private = p;
 	p->lock_fd = -1;
+	p->hold_fd = -1;
 	ret = lock_name(s, p);
 	if (ret)
 		return ret;
@@ -321,10 +326,57 @@ static uint64_t region_get_next(struct store *s)
 	return next;
 }
 
+/* A lease of the index, and an end to the one before. */
+static int lease_index(struct store *s)
+{
+	struct region_private *p = s->private;
+	struct kvlift_req req = {
+		.cookie = p->hold_nr + 1,
+		.count = ceil_div(p->index_length, s->block),
+		.fd = kvlift_region_fd(p->index),
+		.op = KVLIFT_OP_ACQUIRE,
+		.tier = KVLIFT_TIER_DRAM,
+		.lease_ms = HOLD_MS,
+	};
+	struct kvlift_event event;
+	int ret = kvlift_queue_submit(p->hold_fd, &req, 1);
+
+	if (ret == 1)
+		ret = kvlift_queue_read(p->hold_fd, &event, 1);
+	if (ret < 0)
+		return ret;
+	if (event.res)
+		return event.res;
+	if (p->hold_nr)
+		kvlift_queue_release(p->hold_fd, p->hold_nr);
+	p->hold_nr++;
+	p->hold_end = now_ns() + HOLD_MS / 2 * UINT64_C(1000000);
+	return 0;
+}
+
+static void region_hold(struct store *s)
+{
+	struct region_private *p = s->private;
+	int ret = kvlift_queue_open(s->pool);
+
+	p->hold_fd = ret;
+	if (ret >= 0)
+		ret = lease_index(s);
+	if (!ret)
+		return;
+	error("note: the index is not held in memory (%s): the policy sees accesses to it between the requests",
+	      kvlift_strerror(ret));
+	if (p->hold_fd >= 0)
+		close(p->hold_fd);
+	p->hold_fd = -1;
+}
+
 static void region_set_next(struct store *s, uint64_t request)
 {
 	struct region_private *p = s->private;
 
+	if (p->hold_fd >= 0 && now_ns() > p->hold_end && lease_index(s))
+		p->hold_end = UINT64_MAX;
 	if (!GUARD_ENTER())
 		__atomic_store_n(&p->header->next_request, request,
 				 __ATOMIC_RELEASE);
@@ -345,6 +397,8 @@ static void region_close(struct store *s, bool remove)
 		kvlift_region_unmap(p->base, p->length);
 	if (p->header)
 		kvlift_region_unmap(p->header, p->index_length);
+	if (p->hold_fd >= 0)
+		close(p->hold_fd);
 	kvlift_region_close(p->data);
 	kvlift_region_close(p->index);
 	for (i = 0; remove && i < 3; i++) {
@@ -368,5 +422,6 @@ const struct store_ops region_store = {
 	.region = region_of,
 	.get_next = region_get_next,
 	.set_next = region_set_next,
+	.hold = region_hold,
 	.close = region_close,
 };

@@ -40,6 +40,9 @@
 #define GITTINS_PAUSE \
 	(GITTINS_LEARN - GITTINS_RUN_STEPS - GITTINS_CLASS_STEPS - 1)
 
+/* After less at first: the pause is a part of the requests so far. */
+#define GITTINS_HASTE 16u
+
 /* In the storage of a block. */
 struct gittins_block {
 	u32 run;  /* name; 0: none */
@@ -88,9 +91,11 @@ struct gittins {
 	u32 marker, nr_recent, oldest;
 	u32 hand;	  /* the last slot of a run that was taken */
 	u32 step;	  /* of renewing the tables */
+	u32 pause;	  /* requests before the next time */
 	u32 next_session; /* slot for one that is not told */
 	u32 session;	  /* slot, of the request */
 	u32 request;	  /* its number, cut off */
+	u32 is_told;	  /* the engine has told a request */
 	u32 nr_runs;	  /* of the request */
 	/* Of the request, less a partial block: */
 	u32 whole, known, recent, hit;
@@ -558,9 +563,9 @@ static inline void gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
 {
 	u32 step = g->step++;
 
-	if (step < GITTINS_PAUSE)
+	if (step < g->pause)
 		return;
-	step -= GITTINS_PAUSE;
+	step -= g->pause;
 	if (step < GITTINS_RUN_STEPS) {
 		gittins_count_open(ctx, g, step * GITTINS_STEP_RUNS);
 		return;
@@ -573,6 +578,9 @@ static inline void gittins_learn_some(struct kvlift_ctx *ctx, struct gittins *g)
 	}
 	gittins_learn_factors(ctx, &g->model);
 	g->step = 0;
+	g->pause = g->request / GITTINS_HASTE;
+	if (g->pause > GITTINS_PAUSE)
+		g->pause = GITTINS_PAUSE;
 }
 
 /* Take a request in: what came back, whose it is, and new runs for it. */
@@ -590,7 +598,13 @@ static inline void gittins_history_request(struct kvlift_ctx *ctx,
 	gittins_make_runs(ctx, g, e);
 	gittins_weigh_runs(ctx, g, e->runs);
 	gittins_trim(ctx, g);
-	gittins_learn_some(ctx, g);
+	/*
+	 * Others than the engine's requests, such as what a scan finds of files
+	 * that it does not speak of, do not drive it.
+	 */
+	g->is_told |= ctx->flags & KVLIFT_CTX_TOLD;
+	if (!g->is_told || ctx->flags & KVLIFT_CTX_TOLD)
+		gittins_learn_some(ctx, g);
 }
 
 static inline void gittins_history_hint(struct kvlift_ctx *ctx,
