@@ -489,6 +489,9 @@ u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it);
 void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it);
 int kvl_kfunc_init(void);
 
+/* hint.c: once, before there is a pool. */
+void kvl_advise_init(void);
+
 /* policy_bpf.c */
 int kvl_policy_bpf_init(void);
 void kvl_policy_bpf_unmount(struct kvl_pool *pool);

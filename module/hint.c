@@ -6,7 +6,7 @@
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
+#include <linux/siphash.h>
 #include <linux/uaccess.h>
 
 #include "advise.h"
@@ -53,14 +53,24 @@ static u32 blocks_of(const struct kvlift_hint *h)
 	return h->op == KVLIFT_HINT_PARENT ? 2 : h->count;
 }
 
-/* One's sessions are not another's, whatever they call them. */
+static siphash_key_t session_key __read_mostly;
+
+void kvl_advise_init(void)
+{
+	get_random_bytes(&session_key, sizeof(session_key));
+}
+
+/*
+ * One's sessions are not another's, whatever they call them: nobody can find
+ * the number that stands for a session of somebody else. Root's are as told.
+ */
 static u64 session_of(u64 session)
 {
-	kuid_t uid = current_fsuid();
+	u32 uid = from_kuid(&init_user_ns, current_fsuid());
 
-	if (!session)
-		return 0;
-	return session ^ ((u64)from_kuid(&init_user_ns, uid) * GOLDEN_RATIO_64);
+	if (!session || !uid)
+		return session;
+	return siphash_2u64(session, uid, &session_key) ?: 1;
 }
 
 static int name_blocks(struct file *file, int fd, u64 first, u32 n,
