@@ -105,6 +105,7 @@ enum kvl_standing {
  * @told:	by an engine's request: touches say nothing more
  * @out:	in DRAM although it is not resident: to go first
  * @recalled:	it was that when it was admitted again, and may be on its way
+ * @leads:	it was made a parent
  */
 struct kvl_entry {
 	u64 region;
@@ -132,7 +133,8 @@ struct kvl_entry {
 	bool indexed;
 	bool told;
 	bool out;
-	bool recalled;
+	bool recalled : 1;
+	bool leads : 1;
 };
 
 struct kvl_list {

@@ -82,14 +82,35 @@ u32 kvl_table_parent(struct kvl_advisor *a, const struct kvl_entry *e)
 	return e->parent;
 }
 
-/* Of a block that has none yet. */
+/* Steps that are gone to find out that a new parent is no descendant. */
+#define CIRCLE		64
+
+/* Blocks that are each other's parents could never go. */
+static bool is_circle(struct kvl_advisor *a, u32 id, u32 parent)
+{
+	unsigned int n;
+
+	if (parent == id)
+		return true;
+	if (!kvl_entry(a, id)->leads)
+		return false;
+	for (n = 0; n < CIRCLE && parent != NONE && parent != id; n++)
+		parent = kvl_table_parent(a, kvl_entry(a, parent));
+	return parent != NONE;
+}
+
 void kvl_table_set_parent(struct kvl_advisor *a, u32 id, u32 parent)
 {
 	struct kvl_entry *e = kvl_entry(a, id), *p;
+	u32 old = kvl_table_parent(a, e);
 
-	if (parent == NONE || parent == id)
+	if (parent == NONE || parent == old || is_circle(a, id, parent))
 		return;
+	p = old == NONE ? NULL : kvl_entry(a, old);
+	if (p && e->standing == KVL_RESIDENT && p->children)
+		p->children--;
 	p = kvl_entry(a, parent);
+	p->leads = true;
 	e->parent = parent;
 	e->parent_gen = p->gen;
 	e->depth = p->depth + 1;
