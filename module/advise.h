@@ -38,8 +38,9 @@ struct kvl_region;
 struct kvl_slot;
 struct kvl_tier;
 
-/* Advisors of a pool: its own and those of directories. */
+/* Advisors of a pool: its own and those of directories that exist. */
 #define KVL_MAX_ADVISORS	16
+#define KVL_ALL_ADVISORS	U16_MAX
 
 enum kvl_event_type {
 	KVL_EV_TOUCH,	/* @addr: where */
@@ -329,6 +330,7 @@ struct kvl_advisor {
  * @ops_lock:	which BPF policies are attached
  * @clock:	what a replay says instead of the time, ns; 0: nothing
  * @hint_bytes:	of hints that wait
+ * @hints:	those that are being told
  */
 struct kvl_advice {
 	struct semaphore sem;
@@ -345,6 +347,7 @@ struct kvl_advice {
 	spinlock_t ops_lock;	/* which BPF policies are attached */
 	u64 clock;
 	atomic_long_t hint_bytes;
+	struct kvl_hint_list *hints;
 	struct list_head all;
 };
 
@@ -360,7 +363,8 @@ struct kvl_hint_block {
  * @session:	0: not told
  * @ms:		from now
  * @first, @nr:	blocks in kvl_hint_list.blocks; of KVLIFT_HINT_PARENT the
- *		second is the parent
+ *		second is the parent. One that is not there has no region
+ * @advisor:	of the blocks that were named last, or KVL_ALL_ADVISORS
  */
 struct kvl_hint_rec {
 	u64 session;
@@ -373,11 +377,23 @@ struct kvl_hint_rec {
 	u8 op;
 };
 
-/* Of one call; in one piece, so that one kvfree() is enough. */
+/**
+ * struct kvl_hint_list - hints of one call; one kvfree() is enough
+ * @time:	of the call
+ * @at:		the next one to be told
+ * @request:	the next KVLIFT_HINT_REQUEST, as far as is known
+ * @asked:	who had the request right before, or NULL
+ * @session:	of that
+ */
 struct kvl_hint_list {
 	u32 nr;
 	u32 nr_blocks;
 	size_t size;
+	u64 time;
+	u32 at;
+	u32 request;
+	struct kvl_advisor *asked;
+	u64 session;
 	struct kvl_hint_block *blocks;
 	struct kvl_hint_rec recs[];
 };
@@ -454,6 +470,8 @@ void *kvl_advise_state(struct kvlift_ctx *ctx);
 /* advise.c: of advise*.c only. */
 u32 kvl_advise_capacity(struct kvl_advisor *a);
 void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev);
+/* What is left of advice.hints, until (jiffies). True: all of it is told. */
+bool kvl_advise_tell_hints(struct kvl_pool *pool, unsigned long until);
 void kvl_advise_end_group(struct kvl_advisor *a);
 int kvl_advise_ask_victim(struct kvl_advisor *a, u32 id);
 int kvl_advise_ask_fetch(struct kvl_advisor *a, u32 id, u32 tier);
@@ -474,7 +492,8 @@ void kvl_advise_told(struct kvl_pool *pool);
 /* Takes the semaphore; false: it took too long. */
 bool kvl_advise_lock(struct kvl_pool *pool);
 void kvl_advise_unlock(struct kvl_pool *pool);
-void kvl_advise_drain(struct kvl_pool *pool);
+/* False: there is more than can be taken in at a time. */
+bool kvl_advise_drain(struct kvl_pool *pool);
 void kvl_advise_eject(struct kvl_advisor *a, enum kvl_exit kind, int code,
 		      const char *text);
 bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e);

@@ -25,39 +25,53 @@ static void rest(struct kvl_pool *pool)
 		kvl_table_clear(v->advisors[i]);
 }
 
+/* How long somebody takes events in before others may have the semaphore. */
+#define SLICE		max(HZ / 50, 1)
+
 /* Takes in what has happened until now. The semaphore is held. */
-void kvl_advise_drain(struct kvl_pool *pool)
+bool kvl_advise_drain(struct kvl_pool *pool)
 {
+	unsigned long until = jiffies + SLICE;
 	struct kvl_advice *v = &pool->advice;
 	struct kvl_event ev;
 	unsigned int i, n = 0;
+	bool all;
 
 	rest(pool);
 	for (i = 0; i < v->nr; i++)
 		kvl_advise_refresh(v->advisors[i]);
+	all = !v->hints || kvl_advise_tell_hints(pool, until);
 	kvl_advise_snapshot(pool);
-	while (kvl_advise_next(pool, &ev)) {
+	while (all && kvl_advise_next(pool, &ev)) {
 		kvl_advise_on_event(pool, &ev);
+		all = v->hints ? kvl_advise_tell_hints(pool, until) :
+				 !time_after(jiffies, until);
 		if (!(++n % 64))
 			cond_resched();
 	}
 	for (i = 0; i < v->nr; i++)
 		kvl_advise_end_group(v->advisors[i]);
+	return all;
 }
 
 static void kvl_advise_work(struct work_struct *work)
 {
 	struct kvl_pool *pool = container_of(to_delayed_work(work),
 					     struct kvl_pool, advice.work);
+	bool all;
 
 	WRITE_ONCE(pool->advice.armed, 0);
 	/* Whoever writes an event from here on sees that, or is seen. */
 	smp_mb();
-	if (READ_ONCE(pool->stopping))
-		return;
-	down(&pool->advice.sem);
-	kvl_advise_drain(pool);
-	kvl_advise_unlock(pool);
+	do {
+		if (READ_ONCE(pool->stopping))
+			return;
+		down(&pool->advice.sem);
+		all = kvl_advise_drain(pool);
+		/* Who waits for it, as reclaim, comes first. */
+		kvl_advise_unlock(pool);
+		cond_resched();
+	} while (!all);
 }
 
 /* What is in DRAM already; its order of use is not known. */
@@ -213,6 +227,7 @@ void kvl_advise_destroy(struct kvl_pool *pool)
 	cancel_delayed_work_sync(&v->work);
 	cancel_work_sync(&v->eject_work);
 	kvl_advise_free_rings(pool);
+	kvfree(v->hints);
 	for (i = 0; i < v->nr; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 
