@@ -437,6 +437,9 @@ static int start_policy(struct kvl_advisor *a)
 	a->stalls = 0;
 	a->bad = 0;
 	err = KVL_ASK(a, KVL_CALL_ATTACH, attach, 0);
+	/* Who loads it sees that: it must be an error that user space knows. */
+	if (err > 0 || err <= -ERESTARTSYS)
+		err = -EINVAL;
 	if (err || !a->ops)
 		return err;
 	a->attached = true;

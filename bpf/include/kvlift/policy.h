@@ -92,7 +92,8 @@ typedef __s64 s64;
  *	  added(ctx, id)	the block is resident
  *	prefetch(ctx)		what else should come up: kvlift_fetch()
  *
- * attach() comes first, with 0 or a negative errno; then added() for what is
+ * attach() comes first, with 0 or a negative errno, and may come again after
+ * detach(); then added() for what is
  * resident already. detach() comes last. moved() tells of moves between tiers
  * that are not the policy's doing; forget() that the id will be another
  * block's; hint() that the session of the last request comes back in ms
