@@ -428,6 +428,8 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want);
 
 /* advise_table.c; all under the semaphore. */
 int kvl_table_start(struct kvl_advisor *a);
+/* There may be more blocks by now. */
+void kvl_table_grow(struct kvl_advisor *a);
 void kvl_table_reset(struct kvl_advisor *a);
 void kvl_table_clear(struct kvl_advisor *a);
 void kvl_table_destroy(struct kvl_advisor *a);

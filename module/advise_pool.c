@@ -38,8 +38,10 @@ bool kvl_advise_drain(struct kvl_pool *pool)
 	bool all;
 
 	rest(pool);
-	for (i = 0; i < v->nr; i++)
+	for (i = 0; i < v->nr; i++) {
+		kvl_table_grow(v->advisors[i]);
 		kvl_advise_refresh(v->advisors[i]);
+	}
 	all = !v->hints || kvl_advise_tell_hints(pool, until);
 	kvl_advise_snapshot(pool);
 	while (all && kvl_advise_next(pool, &ev)) {
