@@ -406,6 +406,8 @@ ssize_t kvl_advise_show(struct kvl_pool *pool, char *buf);
 
 /* The number of the advisor of a region's blocks. */
 u16 kvl_advisor_of(struct kvl_region *r);
+/* That of a domain's blocks. */
+u16 kvl_advisor_around(const struct kvl_domain *d);
 
 /* advise_event.c: from process context; never wait. */
 /* False: the ring was full. */

@@ -7,6 +7,7 @@
 
 #include "advise_call.h"
 #include "domain.h"
+#include "policy.h"
 #include "region.h"
 
 /* Nobody tells anything, and nobody listens. */
@@ -140,24 +141,53 @@ void kvl_advise_told(struct kvl_pool *pool)
 	kvl_advise_unlock(pool);
 }
 
+/*
+ * At most @want blocks of the cold ends that the policy has given up. Not all
+ * that it has: some are on their way, and some were busy when their turn came.
+ */
+static s64 count_out(struct kvl_advisor *a, s64 want)
+{
+	struct kvl_pool *pool = a->pool;
+	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_DRAM];
+	struct kvl_domain *d;
+	struct kvl_slot *s;
+	s64 n = 0, looked;
+
+	if (!a->nr_out)
+		return 0;
+	spin_lock(&pool->domain_lock);
+	list_for_each_entry(d, &pool->domains, all) {
+		if (kvl_advisor_around(d) != a->id)
+			continue;
+		looked = 0;
+		spin_lock(&t->lru_lock);
+		list_for_each_entry_reverse(s, &d->tier[t->id].lru, lru) {
+			if (n == want || looked++ == 2 * want)
+				break;
+			n += s->out;
+		}
+		spin_unlock(&t->lru_lock);
+	}
+	spin_unlock(&pool->domain_lock);
+	return n;
+}
+
 void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
 {
 	struct kvl_pool *pool = t->pool;
 	struct kvl_advice *v = &pool->advice;
 	unsigned int i;
-	s64 lack, gone, here;
+	s64 lack, here;
 
 	if (t->id != KVLIFT_TIER_DRAM || !READ_ONCE(v->active) ||
 	    !kvl_advise_lock(pool))
 		return;
 	kvl_advise_drain(pool);
-	/* Those on their way were given before, and cannot be taken again. */
-	gone = atomic_read(&t->leaving);
+	want = min(want, 2 * KVL_VICTIM_BATCH);
 	for (i = 0; i < v->nr && want > 0; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 
-		here = max(a->nr_out - gone, 0LL);
-		gone = max(gone - a->nr_out, 0LL);
+		here = count_out(a, want);
 		lack = want - here;
 		/* Of a directory's blocks its own part. */
 		if (a->domain && a->ctx.resident <= kvl_advise_capacity(a))
