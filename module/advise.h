@@ -22,6 +22,7 @@
 #ifndef KVL_ADVISE_H
 #define KVL_ADVISE_H
 
+#include <linux/kobject.h>
 #include <linux/kvlift_policy.h>
 #include <linux/rbtree.h>
 #include <linux/semaphore.h>
@@ -206,6 +207,8 @@ struct kvl_advice_stat {
  * @pool:	the pool
  * @domain:	of a directory's policy; NULL for the pool's
  * @id:		in pool->advice
+ * @file:	of a directory's policy, in sysfs
+ * @file_name:	of that
  * @ops:	who decides now: @live as of the last look, the built-in one, or
  *		nobody, until the next look
  * @is_bpf:	@ops are those of a BPF policy
@@ -250,6 +253,8 @@ struct kvl_advisor {
 	struct kvl_pool *pool;
 	struct kvl_domain *domain;
 	u16 id;
+	struct kobj_attribute file;
+	char file_name[32];
 
 	const struct kvlift_policy_ops *ops;
 	bool is_bpf;
@@ -402,7 +407,7 @@ void kvl_advise_init_pool(struct kvl_pool *pool);
 int kvl_advise_start(struct kvl_pool *pool);
 void kvl_advise_stop(struct kvl_pool *pool);
 void kvl_advise_destroy(struct kvl_pool *pool);
-ssize_t kvl_advise_show(struct kvl_pool *pool, char *buf);
+ssize_t kvl_advise_show(struct kvl_advisor *a, char *buf);
 
 /* The number of the advisor of a region's blocks. */
 u16 kvl_advisor_of(struct kvl_region *r);

@@ -196,6 +196,8 @@ static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 		kvl_domain_put(d);
 		return ERR_PTR(-ENOMEM);
 	}
+	/* Without it, for want of memory, only its report is missing. */
+	kvl_stats_add_policy(a);
 	a->id = v->nr;
 	v->advisors[v->nr] = a;
 	/* Pairs with those who go through them without a lock. */
