@@ -10,13 +10,13 @@
  * says nothing leaves an LRU, and a wrong answer costs a slot, not a byte.
  *
  * Lifetime: advisors live from mount, or from the attachment of a policy to a
- * directory, to the end of kill_sb; their blocks' records in a table that only
- * grows (advise_table.c). Records name blocks by region id and index and hold
- * no reference to anything; who wants the slot looks, under lru_lock, whether
- * it still is that block's.
- * Locks: pool->advice.sem, a sleeping lock that nobody waits for without a
- * bound, protects all but the rings and the pointers to BPF policies; it is
- * outside of pool->domain_lock and tier->lru_lock. Callbacks run under it.
+ * directory, to the end of kill_sb, and serve another directory when theirs is
+ * gone; their blocks' records in a table that only grows (advise_table.c).
+ * Records name blocks by region id and index and hold no reference to anything;
+ * who wants the slot looks, under lru_lock, whether it still is that block's.
+ * Locks: pool->advice.sem, a sleeping lock that none but the worker waits for
+ * without a bound, protects all but the rings and the pointers to BPF policies;
+ * it is outside of pool->domain_lock and tier->lru_lock. Callbacks run under it.
  * advice.ops_lock, innermost: which BPF policy is attached.
  */
 #ifndef KVL_ADVISE_H
@@ -214,6 +214,7 @@ struct kvl_advice_stat {
  * @is_bpf:	@ops are those of a BPF policy
  * @attached:	@ops had its attach()
  * @refresh:	it is time to look
+ * @fresh:	its blocks are another one's still
  * @has_victims: @ops has victims()
  * @flags:	of @ops
  * @state:	of a built-in policy
@@ -260,6 +261,7 @@ struct kvl_advisor {
 	bool is_bpf;
 	bool attached;
 	bool refresh;
+	bool fresh;
 	bool has_victims;
 	u32 flags;
 	void *state;
@@ -495,6 +497,7 @@ void kvl_advise_refresh(struct kvl_advisor *a);
 void kvl_advise_end_detach(struct kvl_advisor *a);
 struct kvl_advisor *kvl_advisor_create(struct kvl_pool *pool,
 				       struct kvl_domain *d);
+void kvl_advise_take_over(struct kvl_advisor *a);
 /* Something is told, or a policy attached: from now on events are noted. */
 void kvl_advise_activate(struct kvl_pool *pool, bool told);
 void kvl_advise_told(struct kvl_pool *pool);

@@ -77,8 +77,32 @@ static void kvl_advise_work(struct work_struct *work)
 	} while (!all);
 }
 
-/* What is in DRAM already; its order of use is not known. */
-static void seed_member(struct kvl_advice *v, struct kvl_member *m)
+/* The block is another policy's now. */
+static void hand_on(struct kvl_advisor *a, u64 region, u64 index)
+{
+	u32 id = kvl_table_find(a, region, index, false);
+	struct kvl_entry *e;
+
+	if (id == KVLIFT_NO_BLOCK)
+		return;
+	e = kvl_entry(a, id);
+	if (e->out)
+		kvl_advise_set_out(a, e, false);
+	if (e->standing == KVL_RESIDENT) {
+		if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
+			a->request_resident--;
+		kvl_table_resident(a, id, false);
+		KVL_TELL(a, KVL_CALL_REMOVED, removed, id);
+	}
+	kvl_advise_forget(a, id);
+}
+
+/*
+ * What is in DRAM already; its order of use is not known. For one advisor if
+ * @to is given, which has it from @from.
+ */
+static void seed_member(struct kvl_advice *v, struct kvl_member *m,
+			struct kvl_advisor *to, struct kvl_advisor *from)
 {
 	struct kvl_tier *t = m->tier;
 	struct kvl_advisor *a;
@@ -95,6 +119,10 @@ static void seed_member(struct kvl_advice *v, struct kvl_member *m)
 		index = s->index;
 		a = v->advisors[region ? kvl_advisor_of(s->region) : 0];
 		spin_unlock(&t->lru_lock);
+		if (to && a != to)
+			region = 0;
+		if (to && region)
+			hand_on(from, region, index);
 		id = region ? kvl_table_find(a, region, index, true) :
 			      KVLIFT_NO_BLOCK;
 		if (id != KVLIFT_NO_BLOCK) {
@@ -127,7 +155,27 @@ void kvl_advise_activate(struct kvl_pool *pool, bool told)
 	/* From here on events come, in time for what is missed below. */
 	WRITE_ONCE(v->active, true);
 	for (i = 0; i < t->nr_members; i++)
-		seed_member(v, t->members[i]);
+		seed_member(v, t->members[i], NULL, NULL);
+}
+
+/* A directory gets a policy of its own: its blocks have had another one. */
+void kvl_advise_take_over(struct kvl_advisor *a)
+{
+	struct kvl_tier *t = &a->pool->tiers[KVLIFT_TIER_DRAM];
+	struct kvl_advice *v = &a->pool->advice;
+	unsigned int i;
+
+	if (!a->fresh)
+		return;
+	a->fresh = false;
+	/* What happened so far was told to the other one. */
+	kvl_advise_drain(a->pool);
+	/* Then kvl_advise_activate() finds out what is there. */
+	if (!v->active)
+		return;
+	for (i = 0; i < t->nr_members; i++)
+		seed_member(v, t->members[i], a,
+			    v->advisors[kvl_advisor_around(a->domain->parent)]);
 }
 
 /* An engine is telling something. */

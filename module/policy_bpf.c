@@ -173,6 +173,41 @@ static struct kvl_domain *find_domain(struct kvl_pool *pool, u64 id)
 	return found;
 }
 
+/* One whose directory is gone, with all that was in it, serves @d from now on. */
+static struct kvl_advisor *reuse_advisor(struct kvl_pool *pool,
+					 struct kvl_domain *d)
+{
+	struct kvl_advice *v = &pool->advice;
+	struct kvl_advisor *a = NULL;
+	struct kvl_domain *gone;
+	unsigned int i;
+
+	for (i = 1; i < v->nr && !a; i++)
+		if (!v->advisors[i]->link &&
+		    kref_read(&v->advisors[i]->domain->ref) == 1)
+			a = v->advisors[i];
+	if (!a)
+		return ERR_PTR(-EUSERS);
+	if (!kvl_advise_lock(pool))
+		return ERR_PTR(-EBUSY);
+	kvl_advise_drain(pool);
+	kvl_advise_end_detach(a);
+	kvl_table_clear(a);
+	a->stat = (struct kvl_advice_stat){ };
+	gone = a->domain;
+	spin_lock(&v->ops_lock);
+	a->domain = d;
+	a->exit = KVL_EXIT_NONE;
+	spin_unlock(&v->ops_lock);
+	a->fresh = true;
+	WRITE_ONCE(d->advisor, a->id);
+	kvl_advise_unlock(pool);
+	kvl_domain_put(gone);
+	kvl_stats_remove_policy(a);
+	kvl_stats_add_policy(a);
+	return a;
+}
+
 /* The advisor of a directory, made if need be. */
 static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 {
@@ -186,11 +221,15 @@ static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 	for (i = 1; i < v->nr; i++)
 		if (v->advisors[i]->domain->id == domain)
 			return v->advisors[i];
-	if (v->nr == KVL_MAX_ADVISORS)
-		return ERR_PTR(-EUSERS);
 	d = find_domain(pool, domain);
 	if (!d)
 		return ERR_PTR(-ENOENT);
+	if (v->nr == KVL_MAX_ADVISORS) {
+		a = reuse_advisor(pool, d);
+		if (IS_ERR(a))
+			kvl_domain_put(d);
+		return a;
+	}
 	a = kvl_advisor_create(pool, d);
 	if (!a) {
 		kvl_domain_put(d);
@@ -198,6 +237,7 @@ static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 	}
 	/* Without it, for want of memory, only its report is missing. */
 	kvl_stats_add_policy(a);
+	a->fresh = true;
 	a->id = v->nr;
 	v->advisors[v->nr] = a;
 	/* Pairs with those who go through them without a lock. */
@@ -260,6 +300,7 @@ static int attach(struct kvl_advisor *a, const struct kvlift_policy_ops *ops,
 	if (err)
 		goto out;
 	kvl_advise_end_detach(a);
+	kvl_advise_take_over(a);
 	kvl_advise_activate(a->pool, false);
 	err = start(a, ops);
 	if (err && old && start(a, old)) {
