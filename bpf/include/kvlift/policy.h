@@ -306,27 +306,6 @@ static const u32 kvlift_state_bytes __attribute__((unused));
 
 #ifndef __KERNEL__
 /* As in module/policy_ops.h; the members that a policy leaves out are NULL. */
-struct kvlift_policy_ops {
-	s32 (*attach)(struct kvlift_ctx *ctx);
-	void (*detach)(struct kvlift_ctx *ctx);
-	void (*request)(struct kvlift_ctx *ctx);
-	void (*accessed)(struct kvlift_ctx *ctx, u32 nr);
-	s32 (*admit)(struct kvlift_ctx *ctx, u32 id);
-	void (*victims)(struct kvlift_ctx *ctx, u32 want);
-	void (*added)(struct kvlift_ctx *ctx, u32 id);
-	void (*removed)(struct kvlift_ctx *ctx, u32 id);
-	void (*moved)(struct kvlift_ctx *ctx, u32 id, u32 from, u32 to);
-	void (*forget)(struct kvlift_ctx *ctx, u32 id);
-	void (*prefetch)(struct kvlift_ctx *ctx);
-	void (*hint)(struct kvlift_ctx *ctx, u32 ms);
-	void (*tick)(struct kvlift_ctx *ctx);
-	u64 domain;
-	u32 pool;
-	u32 flags;
-	u32 storage_size;
-	char name[KVLIFT_POLICY_NAME];
-};
-
 struct kvlift_builtin {
 	struct kvlift_policy_ops ops;
 	const u32 *state_size;
