@@ -56,7 +56,8 @@ typedef __s64 s64;
  *				The only loop without a bound that the verifier
  *				can see. Rounds are counted, KVLIFT_ROUNDS per
  *				callback at the most, and it ends early when
- *				the callback has used up its time (100 ms).
+ *				the callback has used up its time, 200 ms
+ *				of its CPU.
  *				After the loop i says nothing
  *	kvlift_at(array, i)	address of array[i], or of another element when
  *				i is too large: the verifier has to see the
@@ -101,10 +102,10 @@ typedef __s64 s64;
  *
  * A block is resident from added() to removed(). Its storage, its place in a
  * list or in the index stay until forget(), so that a policy can remember.
- * Blocks of the running request are bound: they are refused as victims. With
- * KVLIFT_POLICY_PREFIX in .flags so are parents of resident blocks, and what
- * follows a block that was bypassed is bypassed too: a chain that is not there
- * from its beginning is of no use to engines that reuse prefixes.
+ * With KVLIFT_POLICY_PREFIX in .flags blocks of the last request and parents of
+ * resident blocks are bound: they are refused as victims. What follows a block
+ * that was bypassed is bypassed too: a chain that is not there from its
+ * beginning is of no use to engines that reuse prefixes.
  *
  * Functions of the module. Errors are negative: -EINVAL: no such id, list or
  * end; -EBUSY: bound, leased or pinned; -EEXIST: given before; -EPERM: its

@@ -35,7 +35,8 @@
  * @max_blocks:	ids are below this
  * @block_shift: log2 of the bytes of a block
  * @nr:		number of the running request, from 0
- * @session:	of the running request, 0: not told
+ * @session:	of the running request, 0: not told. Without KVLIFT_CTX_TOLD the
+ *		region whose blocks were used together
  * @len:	blocks in its chain (kvlift_chain())
  * @whole:	of them, full ones
  * @cached:	how many were resident before the first that was not
