@@ -314,6 +314,9 @@ static void on_place(struct kvl_advisor *a, const struct kvl_event *ev)
 
 	if (id == KVLIFT_NO_BLOCK)
 		return;
+	/* Who used it did so before it went. */
+	if (!ev->addr)
+		kvl_advise_end_group(a);
 	e = kvl_entry(a, id);
 	e->addr = ev->addr;
 	e->tier = ev->addr ? kvl_addr_tier(ev->addr) : KVLIFT_NR_TIERS;
@@ -322,9 +325,6 @@ static void on_place(struct kvl_advisor *a, const struct kvl_event *ev)
 	else
 		left(a, id, ev);
 	if (!ev->addr) {
-		kvl_advise_end_group(a);
-		/* Somebody may have told of it since. */
-		e = kvl_entry(a, id);
 		if (e->standing == KVL_GHOST)
 			kvl_advise_forget(a, id);
 	} else if (ev->from != e->tier && ev->from != KVLIFT_NR_TIERS) {
@@ -377,6 +377,13 @@ static u64 now_of(struct kvl_pool *pool, u64 time)
 	return v->clock ?: time + v->clock_ahead;
 }
 
+/* The record of a block that a hint names, or KVLIFT_NO_BLOCK. */
+static u32 find_hinted(struct kvl_advisor *a, const struct kvl_hint_block *b)
+{
+	return b->region ? kvl_table_find(a, b->region, b->index, true) :
+			   KVLIFT_NO_BLOCK;
+}
+
 /* Blocks of a chain; parents are those they first stood behind. */
 static u32 take_chain(struct kvl_advisor *a, const struct kvl_hint_list *l,
 		      const struct kvl_hint_rec *h, u32 n)
@@ -389,7 +396,9 @@ static u32 take_chain(struct kvl_advisor *a, const struct kvl_hint_list *l,
 		const struct kvl_hint_block *b = &l->blocks[h->first + i];
 		struct kvl_entry *e;
 
-		id = kvl_table_find(a, b->region, b->index, true);
+		if (!b->region)
+			continue;
+		id = find_hinted(a, b);
 		if (id == KVLIFT_NO_BLOCK)
 			break;
 		e = kvl_entry(a, id);
@@ -408,15 +417,21 @@ static u32 take_chain(struct kvl_advisor *a, const struct kvl_hint_list *l,
 	return n;
 }
 
+/* Nobody's request: the next one is not to find it in use. */
+static void drop_chain(struct kvl_advisor *a, u32 n)
+{
+	while (n--)
+		kvl_entry(a, a->chain[n])->user = 0;
+}
+
 static void on_blocks(struct kvl_advisor *a, const struct kvl_hint_list *l,
 		      const struct kvl_hint_rec *h)
 {
 	u32 ids[2] = { KVLIFT_NO_BLOCK, KVLIFT_NO_BLOCK }, i;
+	struct kvl_entry *e;
 
 	for (i = 0; i < h->nr; i++) {
-		const struct kvl_hint_block *b = &l->blocks[h->first + i];
-		u32 id = kvl_table_find(a, b->region, b->index, true);
-		struct kvl_entry *e;
+		u32 id = find_hinted(a, &l->blocks[h->first + i]);
 
 		if (id == KVLIFT_NO_BLOCK)
 			continue;
@@ -428,22 +443,78 @@ static void on_blocks(struct kvl_advisor *a, const struct kvl_hint_list *l,
 		else if (h->op == KVLIFT_HINT_PRIO)
 			e->prio = h->value;
 	}
-	if (h->op == KVLIFT_HINT_PARENT && ids[0] != KVLIFT_NO_BLOCK &&
-	    ids[0] != ids[1] && kvl_entry(a, ids[0])->parent == KVLIFT_NO_BLOCK)
+	if (h->op != KVLIFT_HINT_PARENT || ids[0] == KVLIFT_NO_BLOCK)
+		return;
+	e = kvl_entry(a, ids[0]);
+	if (kvl_table_parent(a, e) == KVLIFT_NO_BLOCK)
 		kvl_table_set_parent(a, ids[0], ids[1]);
 }
 
-static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
+/* A session is known to those that its requests were told to. */
+static void on_session(struct kvl_pool *pool, struct kvl_hint_list *l,
+		       const struct kvl_hint_rec *h)
 {
 	struct kvl_advice *v = &pool->advice;
-	struct kvl_hint_list *l = (void *)ev->addr;
+	bool all = h->session && h->advisor == KVL_ALL_ADVISORS;
+	u32 ms = h->op == KVLIFT_HINT_OVER ? KVLIFT_OVER : h->ms;
+	unsigned int i;
+
+	for (i = 0; i < v->nr; i++) {
+		struct kvl_advisor *a = v->advisors[i];
+
+		if (h->session ? !all && i != h->advisor : a != l->asked)
+			continue;
+		a->ctx.session = h->session ?: l->session;
+		KVL_TELL(a, KVL_CALL_HINT, hint, ms);
+	}
+}
+
+/* @n blocks of a chain are used by the request that ends it. */
+static void on_request(struct kvl_pool *pool, struct kvl_hint_list *l, u32 i,
+		       struct kvl_advisor *a, u32 n)
+{
+	const struct kvl_hint_rec *h;
+
+	if (l->request < i)
+		l->request = i;
+	while (l->request < l->nr &&
+	       l->recs[l->request].op != KVLIFT_HINT_REQUEST)
+		l->request++;
+	if (!n)
+		return;
+	if (l->request == l->nr) {
+		drop_chain(a, n);
+		return;
+	}
+	h = &l->recs[l->request];
+	request(a, n, h->session, now_of(pool, l->time), true,
+		l->request == i && h->flags & KVLIFT_HINT_PARTIAL);
+	l->asked = a;
+	l->session = h->session;
+}
+
+static struct kvl_advisor *advisor_of(struct kvl_pool *pool,
+				      const struct kvl_hint_rec *h)
+{
+	struct kvl_advice *v = &pool->advice;
+
+	return v->advisors[h->advisor == KVL_ALL_ADVISORS ? 0 : h->advisor];
+}
+
+bool kvl_advise_tell_hints(struct kvl_pool *pool, unsigned long until)
+{
+	struct kvl_advice *v = &pool->advice;
+	struct kvl_hint_list *l = v->hints;
 	struct kvl_advisor *of = NULL;
-	u32 i, n = 0;
+	u32 n = 0;
 
-	for (i = 0; i < l->nr; i++) {
-		const struct kvl_hint_rec *h = &l->recs[i];
-		struct kvl_advisor *a = v->advisors[h->advisor];
+	for (; l->at < l->nr; l->at++) {
+		const struct kvl_hint_rec *h = &l->recs[l->at];
+		struct kvl_advisor *a = advisor_of(pool, h);
 
+		/* Between requests there is nothing that others could spoil. */
+		if (!n && time_after(jiffies, until))
+			return false;
 		kvl_advise_end_group(a);
 		switch (h->op) {
 		case KVLIFT_HINT_CLOCK:
@@ -451,31 +522,33 @@ static void on_hints(struct kvl_pool *pool, const struct kvl_event *ev)
 			break;
 		case KVLIFT_HINT_CHAIN:
 			/* Of blocks of two policies each has its own part. */
-			n = take_chain(a, l, h, a == of ? n : 0);
+			if (a != of && n) {
+				on_request(pool, l, l->at, of, n);
+				n = 0;
+			}
+			n = take_chain(a, l, h, n);
 			of = a;
 			break;
 		case KVLIFT_HINT_REQUEST:
-			if (n)
-				request(of, n, h->session,
-					now_of(pool, ev->time), true,
-					h->flags & KVLIFT_HINT_PARTIAL);
+			l->asked = NULL;
+			on_request(pool, l, l->at, of, n);
 			n = 0;
 			break;
 		case KVLIFT_HINT_RETURNS:
 		case KVLIFT_HINT_OVER:
-			if (h->session)
-				a->ctx.session = h->session;
-			KVL_TELL(a, KVL_CALL_HINT, hint,
-				 h->op == KVLIFT_HINT_OVER ? KVLIFT_OVER :
-							     h->ms);
+			on_session(pool, l, h);
 			break;
 		default:
 			on_blocks(a, l, h);
 		}
 		cond_resched();
 	}
+	if (n)
+		drop_chain(of, n);
 	atomic_long_sub(l->size, &v->hint_bytes);
 	kvfree(l);
+	v->hints = NULL;
+	return true;
 }
 
 void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev)
@@ -495,7 +568,8 @@ void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev)
 		on_cold(a, ev);
 		break;
 	case KVL_EV_HINTS:
-		on_hints(pool, ev);
+		pool->advice.hints = (void *)ev->addr;
+		pool->advice.hints->time = ev->time;
 		break;
 	}
 }

@@ -10,18 +10,19 @@
  * says nothing leaves an LRU, and a wrong answer costs a slot, not a byte.
  *
  * Lifetime: advisors live from mount, or from the attachment of a policy to a
- * directory, to the end of kill_sb; their blocks' records in a table that only
- * grows (advise_table.c). Records name blocks by region id and index and hold
- * no reference to anything; who wants the slot looks, under lru_lock, whether
- * it still is that block's.
- * Locks: pool->advice.sem, a sleeping lock that nobody waits for without a
- * bound, protects all but the rings and the pointers to BPF policies; it is
- * outside of pool->domain_lock and tier->lru_lock. Callbacks run under it.
+ * directory, to the end of kill_sb, and serve another directory when theirs is
+ * gone; their blocks' records in a table that only grows (advise_table.c).
+ * Records name blocks by region id and index and hold no reference to anything;
+ * who wants the slot looks, under lru_lock, whether it still is that block's.
+ * Locks: pool->advice.sem, a sleeping lock that none but the worker waits for
+ * without a bound, protects all but the rings and the pointers to BPF policies;
+ * it is outside of pool->domain_lock and tier->lru_lock. Callbacks run under it.
  * advice.ops_lock, innermost: which BPF policy is attached.
  */
 #ifndef KVL_ADVISE_H
 #define KVL_ADVISE_H
 
+#include <linux/kobject.h>
 #include <linux/kvlift_policy.h>
 #include <linux/rbtree.h>
 #include <linux/semaphore.h>
@@ -38,8 +39,9 @@ struct kvl_region;
 struct kvl_slot;
 struct kvl_tier;
 
-/* Advisors of a pool: its own and those of directories. */
+/* Advisors of a pool: its own and those of directories that exist. */
 #define KVL_MAX_ADVISORS	16
+#define KVL_ALL_ADVISORS	U16_MAX
 
 enum kvl_event_type {
 	KVL_EV_TOUCH,	/* @addr: where */
@@ -105,6 +107,7 @@ enum kvl_standing {
  * @told:	by an engine's request: touches say nothing more
  * @out:	in DRAM although it is not resident: to go first
  * @recalled:	it was that when it was admitted again, and may be on its way
+ * @leads:	it was made a parent
  */
 struct kvl_entry {
 	u64 region;
@@ -132,7 +135,8 @@ struct kvl_entry {
 	bool indexed;
 	bool told;
 	bool out;
-	bool recalled;
+	bool recalled : 1;
+	bool leads : 1;
 };
 
 struct kvl_list {
@@ -203,11 +207,14 @@ struct kvl_advice_stat {
  * @pool:	the pool
  * @domain:	of a directory's policy; NULL for the pool's
  * @id:		in pool->advice
+ * @file:	of a directory's policy, in sysfs
+ * @file_name:	of that
  * @ops:	who decides now: @live as of the last look, the built-in one, or
  *		nobody, until the next look
  * @is_bpf:	@ops are those of a BPF policy
  * @attached:	@ops had its attach()
  * @refresh:	it is time to look
+ * @fresh:	its blocks are another one's still
  * @has_victims: @ops has victims()
  * @flags:	of @ops
  * @state:	of a built-in policy
@@ -247,11 +254,14 @@ struct kvl_advisor {
 	struct kvl_pool *pool;
 	struct kvl_domain *domain;
 	u16 id;
+	struct kobj_attribute file;
+	char file_name[32];
 
 	const struct kvlift_policy_ops *ops;
 	bool is_bpf;
 	bool attached;
 	bool refresh;
+	bool fresh;
 	bool has_victims;
 	u32 flags;
 	void *state;
@@ -330,6 +340,7 @@ struct kvl_advisor {
  * @clock_told:	when it said so
  * @clock_ahead: so much replays were faster than the machine's clock
  * @hint_bytes:	of hints that wait
+ * @hints:	those that are being told
  */
 struct kvl_advice {
 	struct semaphore sem;
@@ -349,6 +360,7 @@ struct kvl_advice {
 	u64 clock_told;
 	u64 clock_ahead;
 	atomic_long_t hint_bytes;
+	struct kvl_hint_list *hints;
 	struct list_head all;
 };
 
@@ -364,7 +376,8 @@ struct kvl_hint_block {
  * @session:	0: not told
  * @ms:		from now
  * @first, @nr:	blocks in kvl_hint_list.blocks; of KVLIFT_HINT_PARENT the
- *		second is the parent
+ *		second is the parent. One that is not there has no region
+ * @advisor:	of the blocks that were named last, or KVL_ALL_ADVISORS
  */
 struct kvl_hint_rec {
 	u64 session;
@@ -377,11 +390,23 @@ struct kvl_hint_rec {
 	u8 op;
 };
 
-/* Of one call; in one piece, so that one kvfree() is enough. */
+/**
+ * struct kvl_hint_list - hints of one call; one kvfree() is enough
+ * @time:	of the call
+ * @at:		the next one to be told
+ * @request:	the next KVLIFT_HINT_REQUEST, as far as is known
+ * @asked:	who had the request right before, or NULL
+ * @session:	of that
+ */
 struct kvl_hint_list {
 	u32 nr;
 	u32 nr_blocks;
 	size_t size;
+	u64 time;
+	u32 at;
+	u32 request;
+	struct kvl_advisor *asked;
+	u64 session;
 	struct kvl_hint_block *blocks;
 	struct kvl_hint_rec recs[];
 };
@@ -390,10 +415,12 @@ void kvl_advise_init_pool(struct kvl_pool *pool);
 int kvl_advise_start(struct kvl_pool *pool);
 void kvl_advise_stop(struct kvl_pool *pool);
 void kvl_advise_destroy(struct kvl_pool *pool);
-ssize_t kvl_advise_show(struct kvl_pool *pool, char *buf);
+ssize_t kvl_advise_show(struct kvl_advisor *a, char *buf);
 
 /* The number of the advisor of a region's blocks. */
 u16 kvl_advisor_of(struct kvl_region *r);
+/* That of a domain's blocks. */
+u16 kvl_advisor_around(const struct kvl_domain *d);
 
 /* advise_event.c: from process context; never wait. */
 /* False: the ring was full. */
@@ -416,6 +443,8 @@ void kvl_advise_reclaim(struct kvl_tier *t, s64 want);
 
 /* advise_table.c; all under the semaphore. */
 int kvl_table_start(struct kvl_advisor *a);
+/* There may be more blocks by now. */
+void kvl_table_grow(struct kvl_advisor *a);
 void kvl_table_reset(struct kvl_advisor *a);
 void kvl_table_clear(struct kvl_advisor *a);
 void kvl_table_destroy(struct kvl_advisor *a);
@@ -458,6 +487,8 @@ void *kvl_advise_state(struct kvlift_ctx *ctx);
 /* advise.c: of advise*.c only. */
 u32 kvl_advise_capacity(struct kvl_advisor *a);
 void kvl_advise_on_event(struct kvl_pool *pool, struct kvl_event *ev);
+/* What is left of advice.hints, until (jiffies). True: all of it is told. */
+bool kvl_advise_tell_hints(struct kvl_pool *pool, unsigned long until);
 void kvl_advise_end_group(struct kvl_advisor *a);
 int kvl_advise_ask_victim(struct kvl_advisor *a, u32 id);
 int kvl_advise_ask_fetch(struct kvl_advisor *a, u32 id, u32 tier);
@@ -472,13 +503,15 @@ void kvl_advise_refresh(struct kvl_advisor *a);
 void kvl_advise_end_detach(struct kvl_advisor *a);
 struct kvl_advisor *kvl_advisor_create(struct kvl_pool *pool,
 				       struct kvl_domain *d);
+void kvl_advise_take_over(struct kvl_advisor *a);
 /* Something is told, or a policy attached: from now on events are noted. */
 void kvl_advise_activate(struct kvl_pool *pool, bool told);
 void kvl_advise_told(struct kvl_pool *pool);
 /* Takes the semaphore; false: it took too long. */
 bool kvl_advise_lock(struct kvl_pool *pool);
 void kvl_advise_unlock(struct kvl_pool *pool);
-void kvl_advise_drain(struct kvl_pool *pool);
+/* False: there is more than can be taken in at a time. */
+bool kvl_advise_drain(struct kvl_pool *pool);
 void kvl_advise_eject(struct kvl_advisor *a, enum kvl_exit kind, int code,
 		      const char *text);
 bool kvl_advise_bound(struct kvl_advisor *a, const struct kvl_entry *e);
@@ -494,6 +527,9 @@ int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
 u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it);
 void bpf_iter_kvlift_loop_destroy(struct bpf_iter_kvlift_loop *it);
 int kvl_kfunc_init(void);
+
+/* hint.c: once, before there is a pool. */
+void kvl_advise_init(void);
 
 /* policy_bpf.c */
 int kvl_policy_bpf_init(void);

@@ -437,6 +437,9 @@ static int start_policy(struct kvl_advisor *a)
 	a->stalls = 0;
 	a->bad = 0;
 	err = KVL_ASK(a, KVL_CALL_ATTACH, attach, 0);
+	/* Who loads it sees that: it must be an error that user space knows. */
+	if (err > 0 || err <= -ERESTARTSYS)
+		err = -EINVAL;
 	if (err || !a->ops)
 		return err;
 	a->attached = true;
@@ -482,7 +485,11 @@ void kvl_advise_end_detach(struct kvl_advisor *a)
 	a->refresh = true;
 }
 
-static int show_one(struct kvl_advisor *a, char *buf, int len)
+/*
+ * /sys/fs/kvlift/<pool>/policy, and policy-<domain> of a directory: figures may
+ * be a little apart.
+ */
+ssize_t kvl_advise_show(struct kvl_advisor *a, char *buf)
 {
 	struct kvl_advice *v = &a->pool->advice;
 	const struct kvl_advice_stat *s = &a->stat;
@@ -498,63 +505,45 @@ static int show_one(struct kvl_advisor *a, char *buf, int len)
 	spin_lock(&v->ops_lock);
 	if (a->live)
 		strscpy(name, a->live->name, sizeof(name));
-	n += sysfs_emit_at(buf, len + n, "name %s\nstate %s\nbuiltin %s\n",
+	n += sysfs_emit_at(buf, n, "name %s\nstate %s\nbuiltin %s\n",
 			   *name ? name : builtin()->ops.name,
 			   *name ? "active" :
 			   a->exit > KVL_EXIT_REPLACED ? "ejected" : "none",
 			   builtin()->ops.name);
-	n += sysfs_emit_at(buf, len + n, "asked %d\ndomain %llu\n",
+	n += sysfs_emit_at(buf, n, "asked %d\ndomain %llu\n",
 			   READ_ONCE(v->active), a->domain ? a->domain->id : 0);
-	n += sysfs_emit_at(buf, len + n, "link_id %u\n",
+	n += sysfs_emit_at(buf, n, "link_id %u\n",
 			   a->link ? a->link->id : 0);
 	if (a->exit != KVL_EXIT_NONE)
-		n += sysfs_emit_at(buf, len + n,
+		n += sysfs_emit_at(buf, n,
 				   "last %s\nkind %s\ncode %d\nreason %s\n",
 				   a->exit_name, exit_names[a->exit],
 				   a->exit_code, a->exit_text);
-	n += sysfs_emit_at(buf, len + n, "since_ms %llu\n",
+	n += sysfs_emit_at(buf, n, "since_ms %llu\n",
 			   a->since ? div_u64(ktime_get_ns() - a->since,
 					      NSEC_PER_MSEC) : 0);
 	spin_unlock(&v->ops_lock);
-	n += sysfs_emit_at(buf, len + n,
+	n += sysfs_emit_at(buf, n,
 			   "capacity %u\nresident %u\nremembered %u\nremembered_max %u\nout %u\n",
 			   a->ctx.capacity, a->ctx.resident, a->nr, a->max,
 			   a->nr_out);
-	n += sysfs_emit_at(buf, len + n,
+	n += sysfs_emit_at(buf, n,
 			   "requests %llu\ntold %llu\nhits %llu\nmisses %llu\nadmitted %llu\nbypassed %llu\nvictims %llu\nvictims_short %llu\nbad_answers %llu\nfetched %llu\nejections %llu\n",
 			   s->requests, s->told, s->hits, s->misses,
 			   s->admitted, s->bypassed, s->victims,
 			   s->short_answers, s->bad_answers, s->fetched,
 			   s->ejections);
-	n += sysfs_emit_at(buf, len + n,
+	n += sysfs_emit_at(buf, n,
 			   "callbacks_ns %llu\ncallbacks_ns_max %llu\n", ns,
 			   max);
 	for (i = 1; i < KVL_NR_CALLS; i++)
 		if (s->calls[i].count)
-			n += sysfs_emit_at(buf, len + n,
+			n += sysfs_emit_at(buf, n,
 					   "call_%s %llu\ncall_%s_ns %llu\n",
 					   call_names[i], s->calls[i].count,
 					   call_names[i], s->calls[i].ns);
+	if (!a->id)
+		n += sysfs_emit_at(buf, n, "events_lost %llu\n",
+				   kvl_advise_lost(a->pool));
 	return n;
-}
-
-/* /sys/fs/kvlift/<pool>/policy: figures may be a little apart. */
-ssize_t kvl_advise_show(struct kvl_pool *pool, char *buf)
-{
-	struct kvl_advice *v = &pool->advice;
-	unsigned int i, nr;
-	int len = 0;
-
-	/* Pairs with the release where one is added. */
-	nr = smp_load_acquire(&v->nr);
-
-	for (i = 0; i < nr; i++) {
-		if (i)
-			len += sysfs_emit_at(buf, len, "\n");
-		len += show_one(v->advisors[i], buf, len);
-		if (!i && v->rings)
-			len += sysfs_emit_at(buf, len, "events_lost %llu\n",
-					     kvl_advise_lost(pool));
-	}
-	return len;
 }

@@ -47,31 +47,8 @@ static inline void kvl_call_start(struct kvl_advisor *a, enum kvl_call call,
 
 void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t);
 
-/* A callback with a result; @none when there is no such callback. */
-#define KVL_ASK(advisor, which, member, none, ...)			\
-({									\
-	const struct kvlift_policy_ops *ops__;				\
-	struct kvl_advisor *a__ = advisor;				\
-	typeof(none) ret__ = none;					\
-									\
-	rcu_read_lock();						\
-	ops__ = kvl_call_ops(a__);					\
-	if (ops__) {							\
-		__auto_type call__ = ops__->member;			\
-									\
-		if (call__) {						\
-			struct kvl_call_time t__;			\
-									\
-			kvl_call_start(a__, which, &t__);		\
-			ret__ = call__(&a__->ctx, ##__VA_ARGS__);	\
-			kvl_call_end(a__, &t__);			\
-		}							\
-	}								\
-	rcu_read_unlock();						\
-	ret__;								\
-})
-
-#define KVL_TELL(advisor, which, member, ...)				\
+/* @call is what to do with call__, the callback, and a__, the advisor. */
+#define KVL_CALL(advisor, which, member, call)				\
 do {									\
 	const struct kvlift_policy_ops *ops__;				\
 	struct kvl_advisor *a__ = advisor;				\
@@ -85,11 +62,24 @@ do {									\
 			struct kvl_call_time t__;			\
 									\
 			kvl_call_start(a__, which, &t__);		\
-			call__(&a__->ctx, ##__VA_ARGS__);		\
+			call;						\
 			kvl_call_end(a__, &t__);			\
 		}							\
 	}								\
 	rcu_read_unlock();						\
 } while (0)
+
+#define KVL_TELL(advisor, which, member, ...)				\
+	KVL_CALL(advisor, which, member, call__(&a__->ctx, ##__VA_ARGS__))
+
+/* A callback with a result; @none when there is no such callback. */
+#define KVL_ASK(advisor, which, member, none, ...)			\
+({									\
+	typeof(none) ret__ = none;					\
+									\
+	KVL_CALL(advisor, which, member,				\
+		 ret__ = call__(&a__->ctx, ##__VA_ARGS__));		\
+	ret__;								\
+})
 
 #endif /* KVL_ADVISE_CALL_H */

@@ -18,14 +18,21 @@
 /* Otherwise it gathers them for so long. */
 #define GATHER		max(HZ / 20, 1)
 
+u16 kvl_advisor_around(const struct kvl_domain *d)
+{
+	u16 id;
+
+	for (; d; d = d->parent) {
+		id = READ_ONCE(d->advisor);
+		if (id)
+			return id;
+	}
+	return 0;
+}
+
 u16 kvl_advisor_of(struct kvl_region *r)
 {
-	struct kvl_domain *d;
-
-	for (d = r->domain; d; d = d->parent)
-		if (READ_ONCE(d->advisor))
-			return d->advisor;
-	return 0;
+	return kvl_advisor_around(r->domain);
 }
 
 bool kvl_advise_event(struct kvl_pool *pool, const struct kvl_event *e)

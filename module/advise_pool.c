@@ -7,6 +7,7 @@
 
 #include "advise_call.h"
 #include "domain.h"
+#include "policy.h"
 #include "region.h"
 
 /* Nobody tells anything, and nobody listens. */
@@ -25,43 +26,83 @@ static void rest(struct kvl_pool *pool)
 		kvl_table_clear(v->advisors[i]);
 }
 
+/* How long somebody takes events in before others may have the semaphore. */
+#define SLICE		max(HZ / 50, 1)
+
 /* Takes in what has happened until now. The semaphore is held. */
-void kvl_advise_drain(struct kvl_pool *pool)
+bool kvl_advise_drain(struct kvl_pool *pool)
 {
+	unsigned long until = jiffies + SLICE;
 	struct kvl_advice *v = &pool->advice;
 	struct kvl_event ev;
 	unsigned int i, n = 0;
+	bool all;
 
 	rest(pool);
-	for (i = 0; i < v->nr; i++)
+	for (i = 0; i < v->nr; i++) {
+		kvl_table_grow(v->advisors[i]);
 		kvl_advise_refresh(v->advisors[i]);
+	}
+	all = !v->hints || kvl_advise_tell_hints(pool, until);
 	kvl_advise_snapshot(pool);
-	while (kvl_advise_next(pool, &ev)) {
+	while (all && kvl_advise_next(pool, &ev)) {
 		kvl_advise_on_event(pool, &ev);
+		all = v->hints ? kvl_advise_tell_hints(pool, until) :
+				 !time_after(jiffies, until);
 		if (!(++n % 64))
 			cond_resched();
 	}
 	for (i = 0; i < v->nr; i++)
 		kvl_advise_end_group(v->advisors[i]);
+	return all;
 }
 
 static void kvl_advise_work(struct work_struct *work)
 {
 	struct kvl_pool *pool = container_of(to_delayed_work(work),
 					     struct kvl_pool, advice.work);
+	bool all;
 
 	WRITE_ONCE(pool->advice.armed, 0);
 	/* Whoever writes an event from here on sees that, or is seen. */
 	smp_mb();
-	if (READ_ONCE(pool->stopping))
-		return;
-	down(&pool->advice.sem);
-	kvl_advise_drain(pool);
-	kvl_advise_unlock(pool);
+	do {
+		if (READ_ONCE(pool->stopping))
+			return;
+		down(&pool->advice.sem);
+		all = kvl_advise_drain(pool);
+		/* Who waits for it, as reclaim, comes first. */
+		kvl_advise_unlock(pool);
+		cond_resched();
+	} while (!all);
 }
 
-/* What is in DRAM already; its order of use is not known. */
-static void seed_member(struct kvl_advice *v, struct kvl_member *m)
+/* The block is another policy's now. */
+static void hand_on(struct kvl_advisor *a, u64 region, u64 index)
+{
+	u32 id = kvl_table_find(a, region, index, false);
+	struct kvl_entry *e;
+
+	if (id == KVLIFT_NO_BLOCK)
+		return;
+	e = kvl_entry(a, id);
+	if (e->out)
+		kvl_advise_set_out(a, e, false);
+	if (e->standing == KVL_RESIDENT) {
+		if (e->user == (u32)a->ctx.nr + 1 && a->request_resident)
+			a->request_resident--;
+		kvl_table_resident(a, id, false);
+		KVL_TELL(a, KVL_CALL_REMOVED, removed, id);
+	}
+	kvl_advise_forget(a, id);
+}
+
+/*
+ * What is in DRAM already; its order of use is not known. For one advisor if
+ * @to is given, which has it from @from.
+ */
+static void seed_member(struct kvl_advice *v, struct kvl_member *m,
+			struct kvl_advisor *to, struct kvl_advisor *from)
 {
 	struct kvl_tier *t = m->tier;
 	struct kvl_advisor *a;
@@ -78,6 +119,10 @@ static void seed_member(struct kvl_advice *v, struct kvl_member *m)
 		index = s->index;
 		a = v->advisors[region ? kvl_advisor_of(s->region) : 0];
 		spin_unlock(&t->lru_lock);
+		if (to && a != to)
+			region = 0;
+		if (to && region)
+			hand_on(from, region, index);
 		id = region ? kvl_table_find(a, region, index, true) :
 			      KVLIFT_NO_BLOCK;
 		if (id != KVLIFT_NO_BLOCK) {
@@ -110,7 +155,27 @@ void kvl_advise_activate(struct kvl_pool *pool, bool told)
 	/* From here on events come, in time for what is missed below. */
 	WRITE_ONCE(v->active, true);
 	for (i = 0; i < t->nr_members; i++)
-		seed_member(v, t->members[i]);
+		seed_member(v, t->members[i], NULL, NULL);
+}
+
+/* A directory gets a policy of its own: its blocks have had another one. */
+void kvl_advise_take_over(struct kvl_advisor *a)
+{
+	struct kvl_tier *t = &a->pool->tiers[KVLIFT_TIER_DRAM];
+	struct kvl_advice *v = &a->pool->advice;
+	unsigned int i;
+
+	if (!a->fresh)
+		return;
+	a->fresh = false;
+	/* What happened so far was told to the other one. */
+	kvl_advise_drain(a->pool);
+	/* Then kvl_advise_activate() finds out what is there. */
+	if (!v->active)
+		return;
+	for (i = 0; i < t->nr_members; i++)
+		seed_member(v, t->members[i], a,
+			    v->advisors[kvl_advisor_around(a->domain->parent)]);
 }
 
 /* An engine is telling something. */
@@ -124,24 +189,53 @@ void kvl_advise_told(struct kvl_pool *pool)
 	kvl_advise_unlock(pool);
 }
 
+/*
+ * At most @want blocks of the cold ends that the policy has given up. Not all
+ * that it has: some are on their way, and some were busy when their turn came.
+ */
+static s64 count_out(struct kvl_advisor *a, s64 want)
+{
+	struct kvl_pool *pool = a->pool;
+	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_DRAM];
+	struct kvl_domain *d;
+	struct kvl_slot *s;
+	s64 n = 0, looked;
+
+	if (!a->nr_out)
+		return 0;
+	spin_lock(&pool->domain_lock);
+	list_for_each_entry(d, &pool->domains, all) {
+		if (kvl_advisor_around(d) != a->id)
+			continue;
+		looked = 0;
+		spin_lock(&t->lru_lock);
+		list_for_each_entry_reverse(s, &d->tier[t->id].lru, lru) {
+			if (n == want || looked++ == 2 * want)
+				break;
+			n += s->out;
+		}
+		spin_unlock(&t->lru_lock);
+	}
+	spin_unlock(&pool->domain_lock);
+	return n;
+}
+
 void kvl_advise_reclaim(struct kvl_tier *t, s64 want)
 {
 	struct kvl_pool *pool = t->pool;
 	struct kvl_advice *v = &pool->advice;
 	unsigned int i;
-	s64 lack, gone, here;
+	s64 lack, here;
 
 	if (t->id != KVLIFT_TIER_DRAM || !READ_ONCE(v->active) ||
 	    !kvl_advise_lock(pool))
 		return;
 	kvl_advise_drain(pool);
-	/* Those on their way were given before, and cannot be taken again. */
-	gone = atomic_read(&t->leaving);
+	want = min(want, 2 * KVL_VICTIM_BATCH);
 	for (i = 0; i < v->nr && want > 0; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 
-		here = max(a->nr_out - gone, 0LL);
-		gone = max(gone - a->nr_out, 0LL);
+		here = count_out(a, want);
 		lack = want - here;
 		/* Of a directory's blocks its own part. */
 		if (a->domain && a->ctx.resident <= kvl_advise_capacity(a))
@@ -213,6 +307,7 @@ void kvl_advise_destroy(struct kvl_pool *pool)
 	cancel_delayed_work_sync(&v->work);
 	cancel_work_sync(&v->eject_work);
 	kvl_advise_free_rings(pool);
+	kvfree(v->hints);
 	for (i = 0; i < v->nr; i++) {
 		struct kvl_advisor *a = v->advisors[i];
 

@@ -82,14 +82,35 @@ u32 kvl_table_parent(struct kvl_advisor *a, const struct kvl_entry *e)
 	return e->parent;
 }
 
-/* Of a block that has none yet. */
+/* Steps that are gone to find out that a new parent is no descendant. */
+#define CIRCLE		64
+
+/* Blocks that are each other's parents could never go. */
+static bool is_circle(struct kvl_advisor *a, u32 id, u32 parent)
+{
+	unsigned int n;
+
+	if (parent == id)
+		return true;
+	if (!kvl_entry(a, id)->leads)
+		return false;
+	for (n = 0; n < CIRCLE && parent != NONE && parent != id; n++)
+		parent = kvl_table_parent(a, kvl_entry(a, parent));
+	return parent != NONE;
+}
+
 void kvl_table_set_parent(struct kvl_advisor *a, u32 id, u32 parent)
 {
 	struct kvl_entry *e = kvl_entry(a, id), *p;
+	u32 old = kvl_table_parent(a, e);
 
-	if (parent == NONE || parent == id)
+	if (parent == NONE || parent == old || is_circle(a, id, parent))
 		return;
+	p = old == NONE ? NULL : kvl_entry(a, old);
+	if (p && e->standing == KVL_RESIDENT && p->children)
+		p->children--;
 	p = kvl_entry(a, parent);
+	p->leads = true;
 	e->parent = parent;
 	e->parent_gen = p->gen;
 	e->depth = p->depth + 1;
@@ -303,25 +324,83 @@ int kvl_table_storage(struct kvl_advisor *a, u32 size)
 	return 0;
 }
 
-int kvl_table_start(struct kvl_advisor *a)
+/* Records for the memory that there is. */
+static u32 wanted(const struct kvl_advisor *a)
 {
 	struct kvl_tier *t = &a->pool->tiers[KVLIFT_TIER_DRAM];
 	u64 slots = max(READ_ONCE(t->slots), 1ULL);
 	u64 room = ((slots << a->pool->block_shift) / MEMORY_PART) /
 		   (sizeof(struct kvl_entry) + 32);
+
+	return clamp(min(slots * REMEMBERED, max(room, slots * 2)),
+		     (u64)MIN_ENTRIES, (u64)MAX_ENTRIES);
+}
+
+static void free_arrays(struct kvl_advisor *a)
+{
+	kvfree(a->segs);
+	kvfree(a->storage);
+	kvfree(a->buckets);
+}
+
+/* Of @max records; what @a has of them is carried over. */
+static int make_arrays(struct kvl_advisor *a, u32 max)
+{
+	u32 nr_segs = DIV_ROUND_UP(max, KVL_ENTRY_SEG), id, *p;
+	u32 nr_buckets = roundup_pow_of_two(max);
+	struct kvl_entry **segs;
+	char **storage;
+	u32 *buckets;
+
+	segs = kvcalloc(nr_segs, sizeof(*segs), GFP_KERNEL);
+	storage = kvcalloc(nr_segs, sizeof(*storage), GFP_KERNEL);
+	buckets = kvmalloc_array(nr_buckets, sizeof(u32), GFP_KERNEL);
+	if (!segs || !storage || !buckets) {
+		kvfree(segs);
+		kvfree(storage);
+		kvfree(buckets);
+		return -ENOMEM;
+	}
+	memset32(buckets, NONE, nr_buckets);
+	if (a->nr_segs) {
+		memcpy(segs, a->segs, a->nr_segs * sizeof(*segs));
+		memcpy(storage, a->storage, a->nr_segs * sizeof(*storage));
+	}
+	free_arrays(a);
+	a->segs = segs;
+	a->storage = storage;
+	a->buckets = buckets;
+	a->nr_segs = nr_segs;
+	a->nr_buckets = nr_buckets;
+	a->max = max;
+	for (id = 0; id < a->ctx.max_blocks; id++) {
+		struct kvl_entry *e = kvl_entry(a, id);
+
+		if (e->standing == KVL_FREE)
+			continue;
+		p = bucket(a, e->region, e->index);
+		e->hash = *p;
+		*p = id;
+	}
+	return 0;
+}
+
+/* When the tier has become larger. Without memory all stays as it is. */
+void kvl_table_grow(struct kvl_advisor *a)
+{
+	u32 max = wanted(a);
+
+	if (unlikely(max > a->max))
+		make_arrays(a, max);
+}
+
+int kvl_table_start(struct kvl_advisor *a)
+{
+	int err = make_arrays(a, wanted(a));
 	u32 i;
 
-	a->max = clamp(min(slots * REMEMBERED, max(room, slots * 2)),
-		       (u64)MIN_ENTRIES, (u64)MAX_ENTRIES);
-	a->nr_segs = DIV_ROUND_UP(a->max, KVL_ENTRY_SEG);
-	a->nr_buckets = roundup_pow_of_two(a->max);
-	a->segs = kvcalloc(a->nr_segs, sizeof(*a->segs), GFP_KERNEL);
-	a->storage = kvcalloc(a->nr_segs, sizeof(*a->storage), GFP_KERNEL);
-	a->buckets = kvmalloc_array(a->nr_buckets, sizeof(u32), GFP_KERNEL);
-	if (!a->segs || !a->storage || !a->buckets)
-		return -ENOMEM;
-	for (i = 0; i < a->nr_buckets; i++)
-		a->buckets[i] = NONE;
+	if (err)
+		return err;
 	for (i = 0; i < KVLIFT_POLICY_LISTS; i++)
 		a->lists[i] = (struct kvl_list){ NONE, NONE, 0 };
 	a->index = RB_ROOT_CACHED;
@@ -339,9 +418,7 @@ void kvl_table_destroy(struct kvl_advisor *a)
 		kvfree(a->segs[seg]);
 	for (seg = 0; a->storage && seg < a->nr_segs; seg++)
 		kvfree(a->storage[seg]);
-	kvfree(a->segs);
-	kvfree(a->storage);
-	kvfree(a->buckets);
+	free_arrays(a);
 }
 
 void kvl_list_unlink(struct kvl_advisor *a, u32 id)

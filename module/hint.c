@@ -6,7 +6,7 @@
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
+#include <linux/siphash.h>
 #include <linux/uaccess.h>
 
 #include "advise.h"
@@ -53,14 +53,24 @@ static u32 blocks_of(const struct kvlift_hint *h)
 	return h->op == KVLIFT_HINT_PARENT ? 2 : h->count;
 }
 
-/* One's sessions are not another's, whatever they call them. */
+static siphash_key_t session_key __read_mostly;
+
+void kvl_advise_init(void)
+{
+	get_random_bytes(&session_key, sizeof(session_key));
+}
+
+/*
+ * One's sessions are not another's, whatever they call them: nobody can find
+ * the number that stands for a session of somebody else. Root's are as told.
+ */
 static u64 session_of(u64 session)
 {
-	kuid_t uid = current_fsuid();
+	u32 uid = from_kuid(&init_user_ns, current_fsuid());
 
-	if (!session)
-		return 0;
-	return session ^ ((u64)from_kuid(&init_user_ns, uid) * GOLDEN_RATIO_64);
+	if (!session || !uid)
+		return session;
+	return siphash_2u64(session, uid, &session_key) ?: 1;
 }
 
 static int name_blocks(struct file *file, int fd, u64 first, u32 n,
@@ -69,6 +79,7 @@ static int name_blocks(struct file *file, int fd, u64 first, u32 n,
 	struct fd f = fdget(fd);
 	struct kvl_region *r;
 	int err = -EBADF;
+	u64 max;
 	u32 i;
 
 	if (!fd_file(f))
@@ -83,13 +94,19 @@ static int name_blocks(struct file *file, int fd, u64 first, u32 n,
 	if (!S_ISREG(file_inode(fd_file(f))->i_mode))
 		goto out;
 	r = kvl_region(file_inode(fd_file(f)));
+	max = (u64)r->inode.i_sb->s_maxbytes >> kvl_region_pool(r)->block_shift;
+	if (first >= max || n > max - first)
+		goto out;
 	for (i = 0; i < n; i++) {
 		struct kvl_block *b = kvl_region_find(r, first + i);
+		u64 home = b ? kvl_block_home(b) : 0;
+		bool there = home || (fd_file(f)->f_mode & FMODE_WRITE);
 
+		/* Who can't write it can't have use for what is not there. */
 		out[i] = (struct kvl_hint_block){
-			.region = r->id,
+			.region = there ? r->id : 0,
 			.index = first + i,
-			.addr = b ? kvl_block_home(b) : 0,
+			.addr = home,
 		};
 	}
 	*advisor = kvl_advisor_of(r);
@@ -158,6 +175,9 @@ static struct kvl_hint_list *make_list(u32 nr, u32 blocks)
 	l->size = size + blocks * sizeof(*l->blocks);
 	l->nr = 0;
 	l->nr_blocks = 0;
+	l->at = 0;
+	l->request = 0;
+	l->asked = NULL;
 	return l;
 }
 
@@ -220,7 +240,7 @@ long kvl_advise_ioctl_hint(struct file *file, void __user *arg)
 	struct kvlift_hints u;
 	struct kvlift_hint h;
 	u32 blocks, i;
-	u16 advisor = 0;
+	u16 advisor = KVL_ALL_ADVISORS;
 	long err;
 
 	if (copy_from_user(&u, arg, sizeof(u)))

@@ -58,6 +58,7 @@ static int __init kvlift_init(void)
 	if (err)
 		goto exit_inode;
 	kvl_memerr_init();
+	kvl_advise_init();
 	err = kvl_policy_bpf_init();
 	if (err)
 		goto exit_memerr;

@@ -17,8 +17,10 @@
 #include <linux/mutex.h>
 
 #include "advise.h"
+#include "compat.h"
 #include "domain.h"
 #include "region.h"
+#include "stats.h"
 
 static DEFINE_MUTEX(lock);	/* the list of pools; advisors' links */
 static LIST_HEAD(pools);
@@ -171,6 +173,41 @@ static struct kvl_domain *find_domain(struct kvl_pool *pool, u64 id)
 	return found;
 }
 
+/* One whose directory is gone, with all that was in it, serves @d from now on. */
+static struct kvl_advisor *reuse_advisor(struct kvl_pool *pool,
+					 struct kvl_domain *d)
+{
+	struct kvl_advice *v = &pool->advice;
+	struct kvl_advisor *a = NULL;
+	struct kvl_domain *gone;
+	unsigned int i;
+
+	for (i = 1; i < v->nr && !a; i++)
+		if (!v->advisors[i]->link &&
+		    kref_read(&v->advisors[i]->domain->ref) == 1)
+			a = v->advisors[i];
+	if (!a)
+		return ERR_PTR(-EUSERS);
+	if (!kvl_advise_lock(pool))
+		return ERR_PTR(-EBUSY);
+	kvl_advise_drain(pool);
+	kvl_advise_end_detach(a);
+	kvl_table_clear(a);
+	a->stat = (struct kvl_advice_stat){ };
+	gone = a->domain;
+	spin_lock(&v->ops_lock);
+	a->domain = d;
+	a->exit = KVL_EXIT_NONE;
+	spin_unlock(&v->ops_lock);
+	a->fresh = true;
+	WRITE_ONCE(d->advisor, a->id);
+	kvl_advise_unlock(pool);
+	kvl_domain_put(gone);
+	kvl_stats_remove_policy(a);
+	kvl_stats_add_policy(a);
+	return a;
+}
+
 /* The advisor of a directory, made if need be. */
 static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 {
@@ -184,16 +221,23 @@ static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 	for (i = 1; i < v->nr; i++)
 		if (v->advisors[i]->domain->id == domain)
 			return v->advisors[i];
-	if (v->nr == KVL_MAX_ADVISORS)
-		return ERR_PTR(-EUSERS);
 	d = find_domain(pool, domain);
 	if (!d)
 		return ERR_PTR(-ENOENT);
+	if (v->nr == KVL_MAX_ADVISORS) {
+		a = reuse_advisor(pool, d);
+		if (IS_ERR(a))
+			kvl_domain_put(d);
+		return a;
+	}
 	a = kvl_advisor_create(pool, d);
 	if (!a) {
 		kvl_domain_put(d);
 		return ERR_PTR(-ENOMEM);
 	}
+	/* Without it, for want of memory, only its report is missing. */
+	kvl_stats_add_policy(a);
+	a->fresh = true;
 	a->id = v->nr;
 	v->advisors[v->nr] = a;
 	/* Pairs with those who go through them without a lock. */
@@ -202,7 +246,33 @@ static struct kvl_advisor *find_advisor(struct kvl_pool *pool, u64 domain)
 	return a;
 }
 
-/* Takes effect before it returns; then @link is there, or an error. */
+/*
+ * Starts it. 0, or why not; then nobody is in charge, and its link, if it had
+ * one, is not to be detached for that. The semaphore is held.
+ */
+static int start(struct kvl_advisor *a, const struct kvlift_policy_ops *ops)
+{
+	struct kvl_advice *v = &a->pool->advice;
+	int err;
+
+	spin_lock(&v->ops_lock);
+	WRITE_ONCE(a->live, ops);
+	a->since = ktime_get_ns();
+	spin_unlock(&v->ops_lock);
+	a->refresh = true;
+	kvl_advise_refresh(a);
+	/* Its attach() may have refused. */
+	spin_lock(&v->ops_lock);
+	err = a->live == ops ? 0 : a->exit_code ?: -EINVAL;
+	a->eject = false;
+	spin_unlock(&v->ops_lock);
+	return err;
+}
+
+/*
+ * Takes effect before it returns; then @link is there, or an error, and @old is
+ * in charge as before, if there was one.
+ */
 static int attach(struct kvl_advisor *a, const struct kvlift_policy_ops *ops,
 		  struct bpf_link *link, const struct kvlift_policy_ops *old)
 {
@@ -212,7 +282,8 @@ static int attach(struct kvl_advisor *a, const struct kvlift_policy_ops *ops,
 	if (!kvl_advise_lock(a->pool))
 		return -EBUSY;
 	spin_lock(&v->ops_lock);
-	if (a->live != old) {
+	if (a->live != old || (!old && a->link)) {
+		/* The link of one that was ejected has to go first. */
 		err = old ? -ENOENT : -EBUSY;
 	} else {
 		if (old) {
@@ -229,21 +300,21 @@ static int attach(struct kvl_advisor *a, const struct kvlift_policy_ops *ops,
 	if (err)
 		goto out;
 	kvl_advise_end_detach(a);
+	kvl_advise_take_over(a);
 	kvl_advise_activate(a->pool, false);
-	spin_lock(&v->ops_lock);
-	WRITE_ONCE(a->live, ops);
-	a->eject = false;
-	a->since = ktime_get_ns();
-	spin_unlock(&v->ops_lock);
-	kvl_advise_refresh(a);
-	/* Its attach() may have refused. */
-	spin_lock(&v->ops_lock);
-	if (a->live == ops)
+	err = start(a, ops);
+	if (err && old && start(a, old)) {
+		/* Neither does the old one. */
+		spin_lock(&v->ops_lock);
+		a->eject = true;
+		spin_unlock(&v->ops_lock);
+		queue_work(kvl_system_wq, &v->eject_work);
+	}
+	if (!err) {
+		spin_lock(&v->ops_lock);
 		a->link = link;
-	else
-		err = a->exit_code ?: -EINVAL;
-	a->eject = false;
-	spin_unlock(&v->ops_lock);
+		spin_unlock(&v->ops_lock);
+	}
 out:
 	kvl_advise_unlock(a->pool);
 	return err;
@@ -267,8 +338,7 @@ static int reg(void *kdata, struct bpf_link *link)
 	return err;
 }
 
-static struct kvl_advisor *advisor_of(const void *kdata,
-				      const struct bpf_link *link)
+static struct kvl_advisor *advisor_of(const struct bpf_link *link)
 {
 	struct kvl_pool *pool;
 	unsigned int i;
@@ -277,7 +347,7 @@ static struct kvl_advisor *advisor_of(const void *kdata,
 		for (i = 0; i < pool->advice.nr; i++) {
 			struct kvl_advisor *a = pool->advice.advisors[i];
 
-			if (a->live == kdata || (link && a->link == link))
+			if (a->link == link)
 				return a;
 		}
 	return NULL;
@@ -289,7 +359,7 @@ static void unreg(void *kdata, struct bpf_link *link)
 	struct kvl_advice *v;
 
 	mutex_lock(&lock);
-	a = advisor_of(kdata, link);
+	a = advisor_of(link);
 	if (!a)
 		goto out;
 	v = &a->pool->advice;
@@ -307,8 +377,7 @@ static void unreg(void *kdata, struct bpf_link *link)
 		a->since = ktime_get_ns();
 		WRITE_ONCE(a->live, NULL);
 	}
-	if (a->link == link)
-		a->link = NULL;
+	a->link = NULL;
 	spin_unlock(&v->ops_lock);
 	/* So that the default rules at once. */
 	if (!READ_ONCE(v->stopping))
@@ -327,10 +396,10 @@ static int update(void *kdata, void *old_kdata, struct bpf_link *link)
 	if (ops->pool != old->pool || ops->domain != old->domain)
 		return -EINVAL;
 	mutex_lock(&lock);
-	a = advisor_of(old_kdata, link);
-	if (a && !a->pool->advice.closed)
-		/* After an ejection there is none to be replaced. */
-		err = attach(a, ops, link, READ_ONCE(a->live));
+	a = advisor_of(link);
+	/* After an ejection there is none to be replaced. */
+	if (a && a->live == old && !a->pool->advice.closed)
+		err = attach(a, ops, link, old);
 	mutex_unlock(&lock);
 	return err;
 }

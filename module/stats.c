@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/sysfs.h>
 
+#include "advise.h"
 #include "domain.h"
 #include "place.h"
 #include "policy.h"
@@ -130,7 +131,33 @@ static ssize_t inline_used_show(struct kobject *kobj,
 static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
 {
-	return kvl_advise_show(to_pool(kobj), buf);
+	struct kvl_advice *v = &to_pool(kobj)->advice;
+
+	return v->nr ? kvl_advise_show(v->advisors[0], buf) :
+		       sysfs_emit(buf, "%s\n", to_pool(kobj)->policy->name);
+}
+
+static ssize_t policy_file_show(struct kobject *kobj,
+				struct kobj_attribute *attr, char *buf)
+{
+	return kvl_advise_show(container_of(attr, struct kvl_advisor, file),
+			       buf);
+}
+
+int kvl_stats_add_policy(struct kvl_advisor *a)
+{
+	snprintf(a->file_name, sizeof(a->file_name), "policy-%llu",
+		 a->domain->id);
+	sysfs_attr_init(&a->file.attr);
+	a->file.attr.name = a->file_name;
+	a->file.attr.mode = 0444;
+	a->file.show = policy_file_show;
+	return sysfs_create_file(&a->pool->kobj, &a->file.attr);
+}
+
+void kvl_stats_remove_policy(struct kvl_advisor *a)
+{
+	sysfs_remove_file(&a->pool->kobj, &a->file.attr);
 }
 
 static ssize_t uuid_show(struct kobject *kobj, struct kobj_attribute *attr,

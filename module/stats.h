@@ -8,6 +8,7 @@
 #include <linux/percpu.h>
 #include <linux/types.h>
 
+struct kvl_advisor;
 struct kvl_member;
 struct kvl_pool;
 struct kvl_tier;
@@ -116,5 +117,8 @@ int kvl_stats_init(void);
 void kvl_stats_exit(void);
 int kvl_stats_add_pool(struct kvl_pool *pool);
 void kvl_stats_remove_pool(struct kvl_pool *pool);
+/* The report of a directory's policy; goes with the pool at the latest. */
+int kvl_stats_add_policy(struct kvl_advisor *a);
+void kvl_stats_remove_policy(struct kvl_advisor *a);
 
 #endif /* KVL_STATS_H */

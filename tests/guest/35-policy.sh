@@ -171,6 +171,32 @@ goes_on_after || fail "after the directory went"
 run kvlift policy unload "$p:$d"
 rm -rf "${MNT:?}"/*
 
+# There is room for the policies of more directories than a pool has at a time,
+# one after the other; each has a report of its own.
+for ((i = 0; i < 20; i++)); do
+	mkdir $MNT/d
+	run kvlift domain set $MNT/d --guarantee dram=64K
+	run kvlift policy load lru $MNT/d >/dev/null
+	run kvlift policy unload $MNT/d >/dev/null
+	rmdir $MNT/d
+done
+for ((i = 0; i < 12; i++)); do
+	mkdir $MNT/d$i
+	run kvlift domain set $MNT/d$i --guarantee dram=64K
+	run kvlift policy load lru $MNT/d$i >/dev/null
+done
+[ "$(kvlift policy list | grep -c "^$p:.*lru .*active")" = 12 ] || fail "12 directories: $(kvlift policy list)"
+kvlift policy show $MNT/d11 >"$TMP/out" && grep -q remembered_max "$TMP/out" || fail "the last one: $(cat "$TMP/out")"
+for ((i = 0; i < 12; i++)); do run kvlift policy unload $MNT/d$i >/dev/null; done
+rm -rf "${MNT:?}"/*
+
+# Memory that is added is remembered, too.
+n=$(pol remembered_max)
+run fsconf remount $MNT dram=64M
+# shellcheck disable=SC2317
+more_remembered() { kvtctl fill $MNT/grow 1 $((4 * MB)) && [ "$(pol remembered_max)" -gt "$n" ]; }
+until_true 20 more_remembered || fail "of 64M as many blocks are remembered as of 4M: $n"
+
 # An unmount under a policy; what is pinned then is taken away by its number.
 umount_pool
 [ -e "$PINS/$p/policy" ] || fail "the pin went with the pool"

@@ -13,8 +13,8 @@ need_policies
 mkpool 64K 4M - 64M
 p=$(pool)
 MB=1048576
-swaps=1000 kills=10 races=30 limit=1000
-case ${KVLIFT_KERNEL:-} in debug) kills=3 races=10 limit=5000 ;; esac
+swaps=1000 kills=10 races=30 gone=10 limit=1000
+case ${KVLIFT_KERNEL:-} in debug) kills=3 races=10 gone=4 limit=5000 ;; esac
 load_start 2 $((3 * MB))
 
 # in_force WHAT: the built-in policy decides and works.
@@ -126,13 +126,53 @@ for i in 1 2 3 4; do
 		fail "$(pol name) is in charge, pinned are $(ls $PINS/"$p"/policy_progs)"
 done
 # One that ruins an exchange takes nobody's place.
+name=$(pol name) link=$(pol link_id)
 kvlift policy load "$BPF/refuse.bpf.o" $MNT >"$TMP/out" 2>&1 && fail "refuse was loaded"
-grep -q 'ejected (refused, -25)' "$TMP/out" || fail "refuse: $(cat "$TMP/out")"
+grep -q "ejected (refused, -25).*policy $name stays" "$TMP/out" || fail "refuse: $(cat "$TMP/out")"
+pol_is state active && pol_is name "$name" && pol_is link_id "$link" ||
+	fail "refuse took the place of $name: $(pol state) $(pol name) $(pol link_id)"
+[ -e "$PINS/$p/policy" ] || fail "refuse: the pin of $name is gone"
+n=$(pol call_victims)
 goes_on "refuse in an exchange"
+[ "$(pol call_victims)" -gt "$n" ] || fail "$name is not asked any more"
 kvlift policy unload $MNT >/dev/null 2>&1
 in_force "the end"
 load_stop
 umount_pool
+
+# Who floods the pool with hints does not stop it. The policy's worker had the
+# semaphore for seconds, and reclaim waited half a second for each batch: 45
+# times as slow as alone.
+mkpool 64K 4M - 64M
+kvtctl fill $MNT/flood 0 65536
+fill_ms() {
+	local t0
+	t0=$(date +%s%N)
+	kvtctl fill $MNT/"$1" 1 $((8 * MB)) || fail "fill $1"
+	echo $((($(date +%s%N) - t0) / 1000000))
+}
+fill_ms first >/dev/null
+alone=$(fill_ms alone)
+hintctl $MNT flood:$MNT/flood:60 >/dev/null & a=$!
+sleep 2
+beside=$(fill_ms beside)
+kill $a
+wait $a 2>/dev/null
+say "8 MiB in $alone ms, beside a flood of hints in $beside ms"
+[ $beside -lt $((alone * 25 + 500)) ] || fail "a flood of hints makes $beside ms of $alone"
+umount_pool
+
+# Attached while the pool is unmounted: it takes hold, or finds no pool.
+for ((i = 0; i < gone; i++)); do
+	mkpool 64K 4M - -
+	pool >"$TMP/pool"
+	polswap "$(pool)" gone "$BPF/watch.bpf.o" >"$TMP/gone" 2>&1 & a=$!
+	until_true 60 grep -q attaching "$TMP/gone" || fail "gone: $(cat "$TMP/gone")"
+	sleep 0.$((i % 5))
+	umount_pool
+	wait $a || fail "attached while the pool goes: $(cat "$TMP/gone")"
+done
+say "$gone unmounts while policies are attached"
 rmmod_in_time
 load
 check_clean

@@ -12,14 +12,11 @@ need_policies() {
 
 # pol FIELD [PLACE]: of the report on a policy; without a tool, which takes time.
 pol() {
-	awk -v k="$1" -v d="${2:-0}" '
-		function out() { if (dom == d && (k in v)) { print v[k]; found = 1 } }
-		/^$/ { out(); delete v; dom = 0; next }
-		{ key = $1; sub(/^[^ ]* ?/, ""); v[key] = $0; if (key == "domain") dom = $0 }
-		END { if (!found) out() }' "/sys/fs/kvlift/$(cat "$TMP/pool")/policy"
+	awk -v k="$1" '$1 == k { sub(/^[^ ]* ?/, ""); print; exit }' \
+		"/sys/fs/kvlift/$(cat "$TMP/pool")/policy${2:+-$2}"
 }
 # shellcheck disable=SC2317
-pol_is() { [ "$(pol "$1" "${3:-0}")" = "$2" ]; }
+pol_is() { [ "$(pol "$1" "${3:-}")" = "$2" ]; }
 
 # Load that verifies every byte, in the background: FILES files, together larger
 # than DRAM, are filled, read back and filled with something else.

@@ -6,6 +6,7 @@
  *	polswap POOL detach N A.bpf.o		attach, wait a little, detach
  *	polswap POOL race N A.bpf.o B.bpf.o	two processes attach at a time
  *	polswap POOL kill N A.bpf.o		kill -9 who holds the link
+ *	polswap POOL gone A.bpf.o		attach until there is no pool
  *	polswap POOL nolink A.bpf.o		must be refused: EOPNOTSUPP
  *
  * POOL is a number, or POOL:DOMAIN.
@@ -262,6 +263,28 @@ static int do_kill(unsigned int n, const char *a)
 	return 0;
 }
 
+/* An unmount in between: the loader gets ENOENT, or its link is detached. */
+static int do_gone(const char *a)
+{
+	struct bpf_map *map = load(a, true);
+	struct bpf_link *link;
+	unsigned int n = 0;
+
+	puts("attaching");
+	libbpf_set_print(quiet);
+	for (;; n++) {
+		link = bpf_map__attach_struct_ops(map);
+		if (!link && errno == ENOENT)
+			break;
+		if (!link && errno != EBUSY)
+			kvt_die("attach %u: %s", n, strerror(errno));
+		usleep(some(3000));
+		bpf_link__destroy(link);
+	}
+	printf("attached %u times\n", n);
+	return 0;
+}
+
 static int do_nolink(const char *a)
 {
 	struct bpf_map *map = load(a, false);
@@ -293,8 +316,10 @@ int main(int argc, char **argv)
 		return do_race(n, argv[4], argv[5]);
 	if (argc == 5 && !strcmp(how, "kill"))
 		return do_kill(n, argv[4]);
+	if (argc == 4 && !strcmp(how, "gone"))
+		return do_gone(argv[3]);
 	if (argc == 4 && !strcmp(how, "nolink"))
 		return do_nolink(argv[3]);
-	kvt_die("usage: polswap POOL swap|detach|race|kill|nolink ... (see the source)");
+	kvt_die("usage: polswap POOL swap|detach|race|kill|gone|nolink ... (see the source)");
 }
 #endif

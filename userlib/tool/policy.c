@@ -140,17 +140,17 @@ int policy_report_read(const struct policy_place *place,
 		       struct policy_report *r)
 {
 	char path[64], text[4097];
-	const char *at = text;
-	int ret;
+	int n, ret;
 
-	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/policy", place->pool);
+	n = snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/policy",
+		     place->pool);
+	if (place->domain)
+		snprintf(path + n, sizeof(path) - (size_t)n, "-%llu",
+			 (unsigned long long)place->domain);
 	ret = read_text(path, text, sizeof(text));
 	if (ret)
 		return ret;
-	while ((at = policy_report_parse(at, r)))
-		if (policy_report_u64(r, "domain") == place->domain)
-			return 0;
-	return -ENOENT;
+	return policy_report_parse(text, r) ? 0 : -ENOENT;
 }
 
 static const char help[] =

@@ -271,9 +271,11 @@ static void say_why(const struct policy_report *r)
 		   *code = policy_report_get(r, "code"),
 		   *reason = policy_report_get(r, "reason");
 
-	error("policy %s was ejected (%s, %s): %s; the built-in policy decides",
-	      last ? last : "", kind ? kind : "?", code ? code : "?",
-	      reason ? reason : "");
+	error("policy %s was ejected (%s, %s): %s; %s%s %s", last ? last : "",
+	      kind ? kind : "?", code ? code : "?", reason ? reason : "",
+	      in_charge(r) ? "policy " : "the built-in policy",
+	      in_charge(r) ? policy_report_get(r, "name") : "",
+	      in_charge(r) ? "stays" : "decides");
 }
 
 /* The module had it and threw it out, as when its attach() says no. */

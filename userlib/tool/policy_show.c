@@ -155,23 +155,34 @@ static unsigned int all_pools(uint32_t **list)
 	return n;
 }
 
+static void list_place(const struct policy_place *place, struct json *j)
+{
+	struct policy_report r;
+
+	if (policy_report_read(place, &r))
+		return;
+	if (j)
+		json_report(j, place, &r, false);
+	else
+		print_line(place, &r);
+}
+
 static void list_pool(uint32_t number, struct json *j)
 {
 	struct policy_place place = { .pool = number };
-	char path[64], text[4097];
-	struct policy_report r;
-	const char *at = text;
+	char path[64];
+	struct dirent *e;
+	DIR *dir;
 
-	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u/policy", number);
-	if (read_text(path, text, sizeof(text)))
-		return;
-	while ((at = policy_report_parse(at, &r))) {
-		place.domain = policy_report_u64(&r, "domain");
-		if (j)
-			json_report(j, &place, &r, false);
-		else
-			print_line(&place, &r);
-	}
+	list_place(&place, j);
+	snprintf(path, sizeof(path), "/sys/fs/kvlift/%u", number);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (!strncmp(e->d_name, "policy-", 7) &&
+		    !parse_u64(e->d_name + 7, UINT64_MAX, &place.domain))
+			list_place(&place, j);
+	if (dir)
+		closedir(dir);
 }
 
 int policy_list(bool as_json)

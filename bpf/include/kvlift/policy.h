@@ -56,7 +56,8 @@ typedef __s64 s64;
  *				The only loop without a bound that the verifier
  *				can see. Rounds are counted, KVLIFT_ROUNDS per
  *				callback at the most, and it ends early when
- *				the callback has used up its time (100 ms).
+ *				the callback has used up its time, 200 ms
+ *				of its CPU.
  *				After the loop i says nothing
  *	kvlift_at(array, i)	address of array[i], or of another element when
  *				i is too large: the verifier has to see the
@@ -92,7 +93,8 @@ typedef __s64 s64;
  *	  added(ctx, id)	the block is resident
  *	prefetch(ctx)		what else should come up: kvlift_fetch()
  *
- * attach() comes first, with 0 or a negative errno; then added() for what is
+ * attach() comes first, with 0 or a negative errno, and may come again after
+ * detach(); then added() for what is
  * resident already. detach() comes last. moved() tells of moves between tiers
  * that are not the policy's doing; forget() that the id will be another
  * block's; hint() that the session of the last request comes back in ms
@@ -100,10 +102,10 @@ typedef __s64 s64;
  *
  * A block is resident from added() to removed(). Its storage, its place in a
  * list or in the index stay until forget(), so that a policy can remember.
- * Blocks of the running request are bound: they are refused as victims. With
- * KVLIFT_POLICY_PREFIX in .flags so are parents of resident blocks, and what
- * follows a block that was bypassed is bypassed too: a chain that is not there
- * from its beginning is of no use to engines that reuse prefixes.
+ * With KVLIFT_POLICY_PREFIX in .flags blocks of the last request and parents of
+ * resident blocks are bound: they are refused as victims. What follows a block
+ * that was bypassed is bypassed too: a chain that is not there from its
+ * beginning is of no use to engines that reuse prefixes.
  *
  * Functions of the module. Errors are negative: -EINVAL: no such id, list or
  * end; -EBUSY: bound, leased or pinned; -EEXIST: given before; -EPERM: its
@@ -305,27 +307,6 @@ static const u32 kvlift_state_bytes __attribute__((unused));
 
 #ifndef __KERNEL__
 /* As in module/policy_ops.h; the members that a policy leaves out are NULL. */
-struct kvlift_policy_ops {
-	s32 (*attach)(struct kvlift_ctx *ctx);
-	void (*detach)(struct kvlift_ctx *ctx);
-	void (*request)(struct kvlift_ctx *ctx);
-	void (*accessed)(struct kvlift_ctx *ctx, u32 nr);
-	s32 (*admit)(struct kvlift_ctx *ctx, u32 id);
-	void (*victims)(struct kvlift_ctx *ctx, u32 want);
-	void (*added)(struct kvlift_ctx *ctx, u32 id);
-	void (*removed)(struct kvlift_ctx *ctx, u32 id);
-	void (*moved)(struct kvlift_ctx *ctx, u32 id, u32 from, u32 to);
-	void (*forget)(struct kvlift_ctx *ctx, u32 id);
-	void (*prefetch)(struct kvlift_ctx *ctx);
-	void (*hint)(struct kvlift_ctx *ctx, u32 ms);
-	void (*tick)(struct kvlift_ctx *ctx);
-	u64 domain;
-	u32 pool;
-	u32 flags;
-	u32 storage_size;
-	char name[KVLIFT_POLICY_NAME];
-};
-
 struct kvlift_builtin {
 	struct kvlift_policy_ops ops;
 	const u32 *state_size;

@@ -506,7 +506,8 @@ enum kvlift_hint_op {
 	/*
 	 * The next blocks of the chain of a request: @first to
 	 * @first + @count - 1 of the region @fd. Each block's parent is the one
-	 * before it in the chain, the first time it is told.
+	 * before it in the chain, the first time it is told. Blocks that are not
+	 * there are passed over unless @fd is open for writing, too.
 	 */
 	KVLIFT_HINT_CHAIN = 1,
 	/*
@@ -518,12 +519,15 @@ enum kvlift_hint_op {
 	/*
 	 * The session's turn has ended; it comes back in about @ms. @session 0:
 	 * that of the KVLIFT_HINT_REQUEST right before it in the same call, be
-	 * it told or not.
+	 * it told or not; nothing is told if that had no blocks.
 	 */
 	KVLIFT_HINT_RETURNS = 3,
 	/* The session is over; @session as above. */
 	KVLIFT_HINT_OVER = 4,
-	/* Block @first of @fd follows block @parent of @parent_fd. */
+	/*
+	 * Block @first of @fd follows block @parent of @parent_fd, unless it
+	 * has a parent, or that comes after it.
+	 */
 	KVLIFT_HINT_PARENT = 5,
 	/* These blocks are used next in about @ms. */
 	KVLIFT_HINT_USE = 6,
@@ -574,8 +578,8 @@ struct kvlift_hint {
  * @flags:	zero
  * @done:	out: entries that were taken
  *
- * A chain begins and ends within one call and has at most
- * KVLIFT_CHAIN_MAX blocks. Fails only when the first entry is wrong: EINVAL;
+ * A chain begins and ends within one call, else it is forgotten, and has at
+ * most KVLIFT_CHAIN_MAX blocks. Fails only when the first entry is wrong: EINVAL;
  * EBADF, EACCES about its descriptor; EXDEV: that is of another pool; E2BIG:
  * more blocks than KVLIFT_CHAIN_MAX; EAGAIN: the policy's worker is behind;
  * EPERM; EOPNOTSUPP: the pool has no DRAM; ENOMEM.

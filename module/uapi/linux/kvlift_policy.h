@@ -36,8 +36,8 @@
  * @max_blocks:	ids are below this
  * @block_shift: log2 of the bytes of a block
  * @nr:		number of the running request, from 0
- * @session:	of the running request, 0: not told; of one that no engine told
- *		(no KVLIFT_CTX_TOLD) the id of its region
+ * @session:	of the running request, 0: not told. Without KVLIFT_CTX_TOLD the
+ *		region whose blocks were used together
  * @len:	blocks in its chain (kvlift_chain())
  * @whole:	of them, full ones
  * @cached:	how many were resident before the first that was not
@@ -88,6 +88,39 @@ struct kvlift_block_info {
 	__s32 prio;
 	__u32 resident;
 	__u32 use_ms;
+};
+
+/**
+ * struct kvlift_policy_ops - a policy; every callback may be NULL
+ *
+ * As BPF struct_ops, as built in, and in the simulator. What each callback is for
+ * and the order they come in: bpf/include/kvlift/policy.h.
+ *
+ * @domain:	id of a directory that is a domain, 0 for the whole pool
+ * @pool:	number of the pool
+ * @flags:	KVLIFT_POLICY_*
+ * @storage_size: bytes per block, at most KVLIFT_POLICY_STORAGE
+ * @name:	for status
+ */
+struct kvlift_policy_ops {
+	__s32 (*attach)(struct kvlift_ctx *ctx);
+	void (*detach)(struct kvlift_ctx *ctx);
+	void (*request)(struct kvlift_ctx *ctx);
+	void (*accessed)(struct kvlift_ctx *ctx, __u32 nr);
+	__s32 (*admit)(struct kvlift_ctx *ctx, __u32 id);
+	void (*victims)(struct kvlift_ctx *ctx, __u32 want);
+	void (*added)(struct kvlift_ctx *ctx, __u32 id);
+	void (*removed)(struct kvlift_ctx *ctx, __u32 id);
+	void (*moved)(struct kvlift_ctx *ctx, __u32 id, __u32 from, __u32 to);
+	void (*forget)(struct kvlift_ctx *ctx, __u32 id);
+	void (*prefetch)(struct kvlift_ctx *ctx);
+	void (*hint)(struct kvlift_ctx *ctx, __u32 ms);
+	void (*tick)(struct kvlift_ctx *ctx);
+	__u64 domain;
+	__u32 pool;
+	__u32 flags;
+	__u32 storage_size;
+	char name[KVLIFT_POLICY_NAME];
 };
 
 #endif /* _UAPI_LINUX_KVLIFT_POLICY_H */
