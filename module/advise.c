@@ -518,7 +518,7 @@ bool kvl_advise_tell_hints(struct kvl_pool *pool, unsigned long until)
 		kvl_advise_end_group(a);
 		switch (h->op) {
 		case KVLIFT_HINT_CLOCK:
-			set_clock(v, h->session, ev->time);
+			set_clock(v, h->session, l->time);
 			break;
 		case KVLIFT_HINT_CHAIN:
 			/* Of blocks of two policies each has its own part. */

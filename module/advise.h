@@ -238,7 +238,8 @@ struct kvl_advice_stat {
  * @group_region, @group_time: its region, and its first touch
  * @next_tick:	when tick() is due
  * @call:	callback that is running
- * @deadline:	when it must be over, local_clock()
+ * @deadline:	when it must be over, CPU time of the worker in ns
+ * @overtime:	local_clock() of the last callback that took too long, or 0
  * @rounds:	of loops it has left
  * @bad:	wrong answers since the last good one
  * @stalls:	times in a row without a victim
@@ -301,6 +302,7 @@ struct kvl_advisor {
 
 	enum kvl_call call;
 	u64 deadline;
+	u64 overtime;
 	u32 rounds;
 	u32 bad;
 	u32 stalls;

@@ -19,6 +19,9 @@
 #define MAX_BAD		256
 #define MAX_STALLS	16
 
+/* A second call that takes too long within this is one too many. */
+#define OVERTIME_NS	(5ULL * NSEC_PER_SEC)
+
 /* How long somebody waits for the semaphore before it goes on without advice. */
 #define PATIENCE	(HZ / 2)
 
@@ -107,16 +110,22 @@ void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t)
 	s->count++;
 	s->ns += ns;
 	s->max = max(s->max, ns);
-	if (a->is_bpf && unlikely(ns > KVL_CALL_NS)) {
-		/* What others did to the CPU meanwhile is not its fault. */
+	cpu = 0;
+	/* What others did to the CPU meanwhile is not its fault. */
+	if (a->is_bpf && unlikely(ns > KVL_CALL_NS))
 		cpu = current->se.sum_exec_runtime - t->cpu;
-		if (cpu > KVL_CALL_NS) {
+	if (cpu > KVL_CALL_NS) {
+		/*
+		 * What interrupts and a hypervisor took counts as ours: once is
+		 * chance.
+		 */
+		if (a->overtime && t->start - a->overtime < OVERTIME_NS) {
 			snprintf(text, sizeof(text), "%s() took %llu ms",
 				 call_names[a->call], cpu / NSEC_PER_MSEC);
 			kvl_advise_eject(a, KVL_EXIT_TIMEOUT, -ETIME, text);
 		}
-	}
-	if (a->is_bpf && unlikely(!a->rounds)) {
+		a->overtime = t->start;
+	} else if (a->is_bpf && unlikely(!a->rounds)) {
 		snprintf(text, sizeof(text), "%s(): more than %lu rounds of loops",
 			 call_names[a->call], KVL_CALL_ROUNDS);
 		kvl_advise_eject(a, KVL_EXIT_TIMEOUT, -ELOOP, text);
@@ -436,6 +445,7 @@ static int start_policy(struct kvl_advisor *a)
 	a->ops = ops;
 	a->stalls = 0;
 	a->bad = 0;
+	a->overtime = 0;
 	err = KVL_ASK(a, KVL_CALL_ATTACH, attach, 0);
 	/* Who loads it sees that: it must be an error that user space knows. */
 	if (err > 0 || err <= -ERESTARTSYS)

@@ -52,7 +52,7 @@ __bpf_kfunc u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it)
 	if (unlikely(!a->rounds))
 		return NULL;
 	/* The clock is looked at now and then; it ends every loop. */
-	if (!(--a->rounds & 255) && current->se.sum_exec_runtime > a->deadline) {
+	if (!(--a->rounds & 15) && current->se.sum_exec_runtime > a->deadline) {
 		a->rounds = 0;
 		return NULL;
 	}
