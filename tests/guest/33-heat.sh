@@ -3,6 +3,7 @@
 # Heat of blocks: rises by touches of every kind and decays; touch rings; accessed bits.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest
+# also: debug
 # time: 300
 . "$(dirname "$0")/lib.sh"
 

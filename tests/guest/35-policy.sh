@@ -3,6 +3,7 @@
 # Policies are loaded, exchanged, shown and taken away under load; bpftool sees all of it.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12
+# also: newest debug
 # time: 500
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"

@@ -3,6 +3,7 @@
 # Policies that do harm: never a wrong byte, never a stuck pool, thrown out within a second with a reason.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12
+# also: newest debug
 # time: 420
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Hints reach the policy: of object files too; the clock of a replay ends with it.
 # guest: --devices none
-# kernels: 6.12 newest
+# kernels: 6.12
+# also: newest debug
 # time: 40
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"
