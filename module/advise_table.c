@@ -352,9 +352,11 @@ static int make_arrays(struct kvl_advisor *a, u32 max)
 	char **storage;
 	u32 *buckets;
 
-	segs = kvcalloc(nr_segs, sizeof(*segs), GFP_KERNEL);
-	storage = kvcalloc(nr_segs, sizeof(*storage), GFP_KERNEL);
-	buckets = kvmalloc_array(nr_buckets, sizeof(u32), GFP_KERNEL);
+	segs = kvcalloc(nr_segs, sizeof(*segs), GFP_KERNEL | __GFP_NOWARN);
+	storage = kvcalloc(nr_segs, sizeof(*storage),
+			   GFP_KERNEL | __GFP_NOWARN);
+	buckets = kvmalloc_array(nr_buckets, sizeof(u32),
+				 GFP_KERNEL | __GFP_NOWARN);
 	if (!segs || !storage || !buckets) {
 		kvfree(segs);
 		kvfree(storage);
@@ -376,6 +378,8 @@ static int make_arrays(struct kvl_advisor *a, u32 max)
 	for (id = 0; id < a->ctx.max_blocks; id++) {
 		struct kvl_entry *e = kvl_entry(a, id);
 
+		if (!(id % KVL_ENTRY_SEG))
+			cond_resched();
 		if (e->standing == KVL_FREE)
 			continue;
 		p = bucket(a, e->region, e->index);

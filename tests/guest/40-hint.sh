@@ -4,7 +4,7 @@
 # guest: --devices none
 # kernels: 6.12
 # also: newest debug
-# time: 40
+# time: 120
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/policy.sh"
 
