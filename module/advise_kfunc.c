@@ -25,6 +25,11 @@ struct loop {
 
 static_assert(sizeof(struct loop) == sizeof(struct bpf_iter_kvlift_loop));
 
+/*
+ * None returns less than 32 bits: what the compiler leaves in the rest of the
+ * register is for BPF a part of the value. A bool was true from the 255th
+ * request on.
+ */
 __bpf_kfunc_start_defs();
 
 __bpf_kfunc int bpf_iter_kvlift_loop_new(struct bpf_iter_kvlift_loop *it,
@@ -123,14 +128,14 @@ __bpf_kfunc u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id)
 	return e ? e->depth : 0;
 }
 
-__bpf_kfunc bool kvlift_resident(struct kvlift_ctx *ctx, u32 id)
+__bpf_kfunc int kvlift_resident(struct kvlift_ctx *ctx, u32 id)
 {
 	struct kvl_entry *e = kvl_entry_checked(kvl_advisor(ctx), id);
 
 	return e && e->standing == KVL_RESIDENT;
 }
 
-__bpf_kfunc bool kvlift_bound(struct kvlift_ctx *ctx, u32 id)
+__bpf_kfunc int kvlift_bound(struct kvlift_ctx *ctx, u32 id)
 {
 	struct kvl_advisor *a = kvl_advisor(ctx);
 	struct kvl_entry *e = kvl_entry_checked(a, id);

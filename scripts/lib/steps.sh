@@ -59,6 +59,11 @@ step_house() {
 			[ "$n" -le 800 ] || { echo "$f: $n lines, 800 are the limit"; rc=1; } ;;
 		esac
 	done < <(git ls-files)
+	# BPF takes the whole register for the value, see there.
+	if grep -nE '^__bpf_kfunc (bool|char|[us](8|16)) +[a-z_]+\(' module/*.c; then
+		echo "a kfunc that returns less than 32 bits"
+		rc=1
+	fi
 	# A checkout directly in /tmp or /home says nothing about this machine.
 	case $(dirname "$TOP") in / | /tmp | /home | /srv | /usr/src) n=$TOP/ ;; *) n=$(dirname "$TOP")/ ;; esac
 	if git grep -nF -e "$n" -e "${HOME:-$n}/" -- .; then

@@ -32,6 +32,7 @@ play() {
 	kvlift replay "${trace[@]}" --pool $MNT --hints "$hints" --json >"$out" 2>"$TMP/err" ||
 		fail "replay under $name: $(cat "$TMP/err" "$out")"
 	grep -E -v '^call|^callb' "/sys/fs/kvlift/$(pool)/policy" >"$out.policy"
+	[ "$(policy victims_short)" = 0 ] || fail "$name: $(policy victims_short) times no victim"
 	[ "$(policy state)" = active ] || fail "$name: $(cat "$out.policy")"
 	[ "$(policy events_lost)" = 0 ] || say "$name: $(policy events_lost) events lost"
 	capacity=$(policy capacity)

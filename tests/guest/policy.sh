@@ -16,6 +16,8 @@ pol() {
 		"/sys/fs/kvlift/$(cat "$TMP/pool")/policy${2:+-$2}"
 }
 # shellcheck disable=SC2317
+pol_past() { [ "$(pol "$1")" -gt "$2" ]; }
+# shellcheck disable=SC2317
 pol_is() { [ "$(pol "$1" "${3:-}")" = "$2" ]; }
 
 # Load that verifies every byte, in the background: FILES files, together larger

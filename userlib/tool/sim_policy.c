@@ -310,14 +310,14 @@ u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id)
 	return id < s->nr_blocks ? sim_depth(s, id) : 0;
 }
 
-bool kvlift_resident(struct kvlift_ctx *ctx, u32 id)
+int kvlift_resident(struct kvlift_ctx *ctx, u32 id)
 {
 	struct sim *s = instance_of(ctx)->s;
 
 	return id < s->nr_blocks && sim_cached(s, id);
 }
 
-bool kvlift_bound(struct kvlift_ctx *ctx, u32 id)
+int kvlift_bound(struct kvlift_ctx *ctx, u32 id)
 {
 	return sim_bound(instance_of(ctx)->s, id) != NULL;
 }

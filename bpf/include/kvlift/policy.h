@@ -120,8 +120,8 @@ typedef __s64 s64;
  *	u32 kvlift_parent(ctx, id)	or KVLIFT_NO_BLOCK
  *	u32 kvlift_children(ctx, id)	resident ones
  *	u32 kvlift_depth(ctx, id)	blocks before it in its chain
- *	bool kvlift_resident(ctx, id)
- *	bool kvlift_bound(ctx, id)	would be refused as victim
+ *	int kvlift_resident(ctx, id)
+ *	int kvlift_bound(ctx, id)	would be refused as victim
  *	u32 kvlift_heat(ctx, id)	decayed touches, in 1/256
  *	int kvlift_info(ctx, id, &info)
  *	int kvlift_list_add(ctx, list, id, end)	a block is in one list at the
@@ -326,8 +326,8 @@ u8 *kvlift_storage(struct kvlift_ctx *ctx, u32 id,
 u32 kvlift_parent(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 u32 kvlift_children(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 u32 kvlift_depth(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
-bool kvlift_resident(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
-bool kvlift_bound(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_resident(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
+int kvlift_bound(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 u32 kvlift_heat(struct kvlift_ctx *ctx, u32 id) KVLIFT_KSYM;
 int kvlift_info(struct kvlift_ctx *ctx, u32 id,
 		struct kvlift_block_info *info) KVLIFT_KSYM;
