@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A tenant that thrashes takes no guaranteed block of another; limits steer, stop, and lose nothing.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 debug
-# also: newest
+# kernels: 6.12
+# also: newest debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Heat of blocks: rises by touches of every kind and decays; touch rings; accessed bits.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest
-# also: debug
+# kernels: 6.12
+# also: newest debug
 # time: 300
 . "$(dirname "$0")/lib.sh"
 
