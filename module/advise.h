@@ -241,6 +241,7 @@ struct kvl_advice_stat {
  * @deadline:	when it must be over, CPU time of the worker in ns
  * @overtime:	local_clock() of the last callback that took too long, or 0
  * @rounds:	of loops it has left
+ * @gone:	rounds it had gone when there were none left
  * @bad:	wrong answers since the last good one
  * @stalls:	times in a row without a victim
  * @nr_out:	entries with @out
@@ -304,6 +305,7 @@ struct kvl_advisor {
 	u64 deadline;
 	u64 overtime;
 	u32 rounds;
+	u32 gone;
 	u32 bad;
 	u32 stalls;
 	u32 nr_out;

@@ -20,7 +20,9 @@
 #define MAX_STALLS	16
 
 /* A second call that takes too long within this is one too many. */
-#define OVERTIME_NS	(5ULL * NSEC_PER_SEC)
+#define OVERTIME_NS	(30ULL * NSEC_PER_SEC)
+/* But who has gone through so many rounds has taken the time itself. */
+#define BUSY_ROUNDS	8192
 
 /* How long somebody waits for the semaphore before it goes on without advice. */
 #define PATIENCE	(HZ / 2)
@@ -104,6 +106,7 @@ static const char *const call_names[KVL_NR_CALLS] = {
 void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t)
 {
 	struct kvl_call_stat *s = &a->stat.calls[a->call];
+	u32 rounds = a->rounds ? KVL_CALL_ROUNDS - a->rounds : a->gone;
 	u64 ns = local_clock() - t->start, cpu;
 	char text[64];
 
@@ -119,7 +122,8 @@ void kvl_call_end(struct kvl_advisor *a, const struct kvl_call_time *t)
 		 * What interrupts and a hypervisor took counts as ours: once is
 		 * chance.
 		 */
-		if (a->overtime && t->start - a->overtime < OVERTIME_NS) {
+		if (rounds >= BUSY_ROUNDS ||
+		    (a->overtime && t->start - a->overtime < OVERTIME_NS)) {
 			snprintf(text, sizeof(text), "%s() took %llu ms",
 				 call_names[a->call], cpu / NSEC_PER_MSEC);
 			kvl_advise_eject(a, KVL_EXIT_TIMEOUT, -ETIME, text);

@@ -40,6 +40,7 @@ static inline void kvl_call_start(struct kvl_advisor *a, enum kvl_call call,
 {
 	a->call = call;
 	a->rounds = KVL_CALL_ROUNDS;
+	a->gone = KVL_CALL_ROUNDS;
 	t->start = local_clock();
 	t->cpu = current->se.sum_exec_runtime;
 	a->deadline = t->cpu + KVL_CALL_NS;

@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 
 #include "advise.h"
+#include "advise_call.h"
 #include "compat.h"
 #include "pool.h"
 /* For the declarations. */
@@ -58,6 +59,7 @@ __bpf_kfunc u32 *bpf_iter_kvlift_loop_next(struct bpf_iter_kvlift_loop *it)
 		return NULL;
 	/* The clock is looked at now and then; it ends every loop. */
 	if (!(--a->rounds & 15) && current->se.sum_exec_runtime > a->deadline) {
+		a->gone = KVL_CALL_ROUNDS - a->rounds;
 		a->rounds = 0;
 		return NULL;
 	}
