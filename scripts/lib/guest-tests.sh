@@ -25,6 +25,16 @@ header() {
 	echo "${v:-$3}"
 }
 
+# kernel_rank NAME: the slow ones last, should there be no time for all.
+kernel_rank() {
+	case $1 in
+	kcsan) echo 3 ;;
+	debug) echo 2 ;;
+	6.12) echo 0 ;;
+	*) echo 1 ;;
+	esac
+}
+
 # guest_tests_plan REGEX QUICK KERNELS LONG: PLAN gets a line "kernel, options, limit,
 # file" for each test to run, those that share a boot together.
 guest_tests_plan() {
@@ -45,9 +55,9 @@ guest_tests_plan() {
 			# Instrumented kernels are several times slower; long forms end by the clock.
 			case $k in debug | kcsan) limit=$((limit * 5)) ;; esac
 			[ "$4" = 0 ] || limit=$(header "$f" long "$limit")
-			printf '%s\t%s\t%s\t%s\n' "$k" "$(header "$f" guest '')" "$limit" "$(basename "$f")"
+			printf '%s\t%s\t%s\t%s\t%s\n' "$k" "$(header "$f" guest '')" "$limit" "$(basename "$f")" "$(kernel_rank "$k")"
 		done
-	done | sort -s -t$'\t' -k1,2 >"$PLAN"
+	done | sort -s -t$'\t' -k5,5n -k1,2 | cut -f1-4 >"$PLAN"
 }
 
 # header_files ITEM...: "--file F" for each file that the headers name and that

@@ -83,4 +83,6 @@ expect_told told 8
 kvlift policy unload $MNT || fail unload
 rm -f $MNT/object? $MNT/r $MNT/holes
 expect_used 0
+umount_pool
+rmmod_in_time
 check_clean
