@@ -4,7 +4,7 @@
  * them and hear of their end.
  *
  * Lifetime of a request: a hint (no queue) is freed by the worker. One of a
- * queue is freed when its completion has been read, and its lease, if it has
+ * queue is freed when its event has been read, and its lease, if it has
  * one, is over; at the latest when the queue's last descriptor is closed.
  * Locks: queue->lock its lists and the requests' states; inside it
  * pool->prefetch_lock, the list of those that wait for the worker.
@@ -35,7 +35,6 @@ enum kvl_lack {
  * struct kvl_request - blocks that are wanted in memory
  * @list:	in the pool's list while it waits for the worker
  * @qlist:	in the queue's list of all its requests
- * @elist:	in the queue's list of completions to be read
  * @q:		NULL for a hint
  * @r:		its inode is held
  * @first:	next block, for the worker
@@ -63,12 +62,13 @@ enum kvl_lack {
  * @state:	see above, under the queue's lock
  * @leased:	leases are held for the blocks that have a word in @locs
  * @locs:	location words of leased blocks, by number from @start
+ * @event:	number of its event, once it has ended
+ * @ended:	ktime in ns
  * @end:	ends the request or, later, the lease, where it may sleep
  */
 struct kvl_request {
 	struct list_head list;
 	struct list_head qlist;
-	struct list_head elist;
 	struct kvl_queue *q;
 	struct kvl_region *r;
 	u64 first;
@@ -95,6 +95,7 @@ struct kvl_request {
 	bool leased;
 	enum kvl_req_state state;
 	u64 *locs;
+	u32 event;
 	u64 ended;
 	struct delayed_work end;
 };

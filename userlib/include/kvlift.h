@@ -388,6 +388,8 @@ int kvlift_queue_cancel(int queue, uint64_t cookie);
  * @queue:	the queue
  * @cookie:	of the KVLIFT_OP_ACQUIRE request
  *
+ * Its event is told all the same.
+ *
  * Return: 0; -ETIME: the lease was over already; -EBUSY: the request has not
  * ended yet; -ENOENT; or why there never was a lease.
  */

@@ -47,6 +47,8 @@ static const struct group {
 	  1 },
 	{ "scan", "touch rings, and accessed bits beside DAMON", bench_scan,
 	  true, 1 },
+	{ "engine", "gets, requests and lookups of what is there", bench_engine,
+	  false, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,

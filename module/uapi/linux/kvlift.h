@@ -702,8 +702,9 @@ struct kvlift_domain {
 #define KVLIFT_IOC_EVENTFD	_IOW(KVLIFT_IOC_MAGIC, 11, __s32)
 /*
  * A cookie. Cancel: the request ends with -ECANCELED unless it was quicker;
- * ENOENT, EALREADY. Release: ends a lease, event read or not; ENOENT, EBUSY (the
- * request has not ended yet), ETIME or ENOENT (the lease was over already).
+ * ENOENT, EALREADY. Release: ends a lease, event read or not, which is told all
+ * the same; ENOENT, EBUSY (the request has not ended yet), ETIME or ENOENT (the
+ * lease was over already).
  */
 #define KVLIFT_IOC_CANCEL	_IOW(KVLIFT_IOC_MAGIC, 12, __u64)
 #define KVLIFT_IOC_RELEASE	_IOW(KVLIFT_IOC_MAGIC, 13, __u64)

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Requests and leases.
+ *
+ * A lease keeps a block where it is: it is counted in the slot, and no move
+ * begins or commits while the count is not zero. The word that was current
+ * when the lease was taken tells later whether the block is still the one the
+ * lease is for; a block that was deleted has taken its leases with it.
+ */
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "domain.h"
+#include "inode.h"
+#include "move.h"
+#include "queue_priv.h"
+#include "trace.h"
+
+/* What is copied from user space in one go. */
+#define SOME		8
+
+/* The tier of a block that is fast enough. */
+static bool in_place(struct kvl_request *p, u64 loc)
+{
+	return loc & KVLIFT_LOC_PRESENT && kvlift_loc_tier(loc) <= p->tier;
+}
+
+static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
+{
+	struct kvl_block *b = kvl_region_find(p->r, index);
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+
+	kvl_block_lock(b);
+	if (!((b->loc ^ loc) & KVL_LOC_PLACE)) {
+		struct kvl_slot *s = kvl_mem_slot(pool, kvl_block_home(b));
+
+		/* The generation may have gone round: then there is none. */
+		if (s->leases)
+			s->leases--;
+	}
+	kvl_block_unlock(b);
+	kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
+}
+
+static void unlease(struct kvl_request *p)
+{
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+	u64 i;
+
+	if (!p->leased)
+		return;
+	for (i = 0; i <= p->last - p->start; i++)
+		if (p->locs[i])
+			unlease_block(p, p->start + i, p->locs[i]);
+	WRITE_ONCE(p->leased, false);
+	/* Who could not move them may now. */
+	kvl_pool_slot_freed(pool);
+}
+
+/* The block is in place and locked: keeps it there. 0 or -EDQUOT. */
+static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+	u64 home = kvl_block_home(b);
+	unsigned int id = kvl_addr_tier(home);
+	struct kvl_slot *s = kvl_mem_slot(pool, home);
+
+	if (s->leases == U16_MAX || !kvl_domain_lease(p->r->domain, id))
+		return -EDQUOT;
+	s->leases++;
+	p->locs[index - p->start] = b->loc;
+	WRITE_ONCE(p->leased, true);
+	return 0;
+}
+
+void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
+		       int err)
+{
+	if (!err && p->lease_ms)
+		err = lease(p, index, b);
+	if (err) {
+		WRITE_ONCE(p->error, err);
+		atomic64_inc(&p->failed);
+	} else {
+		atomic64_inc(&p->ready);
+	}
+}
+
+void kvl_request_free(struct kvl_request *p)
+{
+	cancel_delayed_work_sync(&p->end);
+	unlease(p);
+	iput(&p->r->inode);
+	kvfree(p->locs);
+	kfree(p);
+}
+
+/* There is room: each is counted in nr. */
+static void add_event(struct kvl_queue *q, const struct kvlift_event *e,
+		      struct kvl_request *p)
+{
+	u32 at = q->tail & (MAX_REQUESTS - 1);
+
+	lockdep_assert_held(&q->lock);
+	q->events[at] = *e;
+	q->owners[at] = p;
+	WRITE_ONCE(q->tail, q->tail + 1);
+	if (q->efd)
+		eventfd_signal(q->efd);
+}
+
+static void post(struct kvl_request *p)
+{
+	struct kvl_queue *q = p->q;
+	struct kvlift_event e;
+
+	spin_lock(&q->lock);
+	p->ended = ktime_get_ns();
+	p->state = KVL_REQ_ENDED;
+	trace_kvlift_request(q->pool->id, p->r->id, p->start,
+			     p->last - p->start + 1, p->cookie, p->error,
+			     p->ended - p->submitted);
+	/* Not before: end_work() posts a request that still waits. */
+	if (p->leased)
+		mod_delayed_work(q->pool->wq, &p->end,
+				 msecs_to_jiffies(p->lease_ms));
+	e = (struct kvlift_event){
+		.cookie = p->cookie,
+		.res = p->error,
+		.blocks = atomic64_read(&p->ready),
+		.ns = p->ended - p->submitted,
+	};
+	p->event = q->tail;
+	add_event(q, &e, p);
+	/* Under the lock: whoever frees the queue takes it first. */
+	wake_up_all(&q->wait);
+	spin_unlock(&q->lock);
+}
+
+/* Ends a request that failed with some leases, or a lease that is over. */
+static void end_work(struct work_struct *work)
+{
+	struct kvl_request *p = container_of(to_delayed_work(work),
+					     struct kvl_request, end);
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+
+	if (READ_ONCE(p->state) == KVL_REQ_WAITING) {
+		unlease(p);
+		post(p);
+		return;
+	}
+	kvl_count(pool, KVL_C_LEASE_EXPIRED);
+	unlease(p);
+	atomic_inc(&p->q->over);
+}
+
+void kvl_request_put(struct kvl_request *p)
+{
+	if (!refcount_dec_and_test(&p->pending))
+		return;
+	/* All or nothing: half a lease is of no use to anybody. */
+	if (p->leased && p->error)
+		mod_delayed_work(p->q->pool->wq, &p->end, 0);
+	else
+		post(p);
+}
+
+/* What can be said at once: 0, or why it is no use to try. */
+static int judge(struct kvl_request *p, u64 count)
+{
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+	u64 nr = kvl_region_nr_blocks(p->r);
+	u64 missing = 0, cap = 0, i;
+	struct kvl_block *b;
+	unsigned int id;
+
+	if (p->start >= nr || count > nr - p->start)
+		return -ENXIO;
+	if (!pool->tiers[p->tier].nr_members)
+		return -ENODEV;
+	for (id = KVLIFT_TIER_DRAM; id <= p->tier; id++)
+		if (pool->tiers[id].nr_members)
+			cap += kvl_domain_lease_cap(p->r->domain, id);
+	if (p->lease_ms && count > cap)
+		return -EDQUOT;
+	/* Here and not by the worker: they are charged to who asks. */
+	for (i = max(p->start, 1ULL); p->lease_ms && i <= p->last;
+	     i = (i | (KVL_CHUNK_BLOCKS - 1)) + 1)
+		if (!kvl_region_get(p->r, i))
+			return -ENOMEM;
+	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++)
+		missing += kvl_block_home(b) &&
+			   !in_place(p, READ_ONCE(b->loc));
+	p->missing = missing;
+	return kvl_prefetch_in_time(pool, p) ? 0 : -ETIME;
+}
+
+/*
+ * Blocks that are in place need no worker: true when it was no more than that,
+ * or has failed. Else the worker goes on where this has stopped.
+ */
+static bool try_now(struct kvl_request *p)
+{
+	u64 nr = kvl_region_nr_blocks(p->r), i;
+
+	if (p->missing)
+		return false;
+	for (i = p->start; i <= p->last && i < nr && !p->error; i++) {
+		struct kvl_block *b = kvl_region_find(p->r, i);
+		bool good;
+
+		if (!b && !p->lease_ms)
+			continue;
+		if (!b || !kvl_block_trylock(b))
+			break;
+		/* Of a lease holes have to be filled first. */
+		good = !(b->loc & KVLIFT_LOC_ERROR) &&
+		       (kvl_block_home(b) ? in_place(p, b->loc) :
+					    !p->lease_ms);
+		if (good)
+			kvl_request_block(p, i, b, 0);
+		kvl_block_unlock(b);
+		if (!good)
+			break;
+		cond_resched();
+	}
+	p->first = i;
+	return i > p->last || p->error;
+}
+
+/* The slowest tier that will do, or 0 for a wrong one. */
+static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
+{
+	if (u->tier)
+		return u->tier == KVLIFT_TIER_DRAM ||
+				       u->tier == KVLIFT_TIER_CXL ?
+			       u->tier : 0;
+	return q->pool->tiers[KVLIFT_TIER_CXL].nr_members ? KVLIFT_TIER_CXL :
+							    KVLIFT_TIER_DRAM;
+}
+
+static int check(struct kvl_queue *q, const struct kvlift_req *u)
+{
+	if (u->reserved[0] || u->reserved[1] || u->flags ||
+	    u->op > KVLIFT_OP_ACQUIRE || u->prio > KVLIFT_PRIO_LOW ||
+	    !u->count || u->count > KVLIFT_REQ_MAX_BLOCKS ||
+	    u->first > U64_MAX - u->count ||
+	    u->lease_ms > KVLIFT_LEASE_MAX_MS || !slowest(q, u))
+		return -EINVAL;
+	/* A lease has a length, nothing else has one. */
+	if (u->op == KVLIFT_OP_ACQUIRE ? !u->lease_ms : u->lease_ms)
+		return -EINVAL;
+	return 0;
+}
+
+/* The region of a request's descriptor, or an error. */
+static struct kvl_region *region_of(struct kvl_queue *q, struct fd f)
+{
+	struct inode *inode;
+
+	if (!fd_file(f))
+		return ERR_PTR(-EBADF);
+	inode = file_inode(fd_file(f));
+	if (!(fd_file(f)->f_mode & FMODE_READ))
+		return ERR_PTR(-EACCES);
+	if (inode->i_sb != file_inode(q->file)->i_sb ||
+	    !S_ISREG(inode->i_mode))
+		return ERR_PTR(-EINVAL);
+	return kvl_region(inode);
+}
+
+/*
+ * Is everything there that is asked for? Then @e is its event. Nothing is
+ * locked: it was so at some time since the call.
+ */
+static bool is_there(struct kvl_queue *q, const struct kvlift_req *u,
+		     struct kvl_region *r, struct kvlift_event *e)
+{
+	u64 nr = kvl_region_nr_blocks(r);
+	u64 last = u->first + u->count - 1;
+	unsigned int tier = slowest(q, u);
+	u64 i, n = 0;
+	struct kvl_block *b;
+
+	if (u->op != KVLIFT_OP_PREFETCH || u->deadline_ns || last >= nr ||
+	    !q->pool->tiers[tier].nr_members)
+		return false;
+	for (i = u->first; (b = kvl_region_next(r, &i, last)); i++, n++) {
+		u64 loc = READ_ONCE(b->loc);
+
+		if (loc & KVLIFT_LOC_ERROR || (loc & KVLIFT_LOC_PRESENT &&
+					       kvlift_loc_tier(loc) > tier))
+			return false;
+	}
+	*e = (struct kvlift_event){ .cookie = u->cookie, .blocks = n };
+	return true;
+}
+
+/* The file is held by the caller. */
+static int submit_slow(struct kvl_queue *q, const struct kvlift_req *u,
+		       struct kvl_region *r)
+{
+	struct kvl_request *p;
+
+	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return -ENOMEM;
+	if (u->lease_ms) {
+		p->locs = kvcalloc(u->count, sizeof(u64), GFP_KERNEL_ACCOUNT);
+		if (!p->locs) {
+			kfree(p);
+			return -ENOMEM;
+		}
+	}
+	p->q = q;
+	p->node = numa_node_id();
+	p->r = r;
+	ihold(&r->inode);
+	INIT_LIST_HEAD(&p->list);
+	INIT_DELAYED_WORK(&p->end, end_work);
+	p->start = u->first;
+	p->first = u->first;
+	p->last = u->first + u->count - 1;
+	p->cookie = u->cookie;
+	p->tier = slowest(q, u);
+	p->prio = u->prio;
+	p->lease_ms = u->lease_ms;
+	p->deadline = u->deadline_ns;
+	p->submitted = ktime_get_ns();
+	refcount_set(&p->pending, 1);
+	spin_lock(&q->lock);
+	if (q->nr >= MAX_REQUESTS) {
+		spin_unlock(&q->lock);
+		kvl_request_free(p);
+		return -EAGAIN;
+	}
+	q->nr++;
+	list_add_tail(&p->qlist, &q->requests);
+	spin_unlock(&q->lock);
+	p->error = judge(p, u->count);
+	if (p->error) {
+		atomic64_set(&p->failed, u->count);
+		kvl_request_put(p);
+	} else if (try_now(p)) {
+		kvl_request_put(p);
+	} else {
+		kvl_prefetch_submit(q->pool, p);
+	}
+	return 0;
+}
+
+/* How many of the events there was room for. */
+static unsigned int post_events(struct kvl_queue *q,
+				const struct kvlift_event *e, unsigned int n)
+{
+	unsigned int i;
+
+	if (!n)
+		return 0;
+	spin_lock(&q->lock);
+	for (i = 0; i < n && q->nr < MAX_REQUESTS; i++, q->nr++)
+		add_event(q, e + i, NULL);
+	if (i)
+		wake_up_all(&q->wait);
+	spin_unlock(&q->lock);
+	return i;
+}
+
+/* Events that wait to be posted together. */
+struct batch {
+	struct kvlift_event events[SOME];
+	unsigned int n;
+};
+
+/* -EAGAIN: there was no room for those that are left in the batch. */
+static int flush(struct kvl_queue *q, struct batch *batch)
+{
+	unsigned int n = post_events(q, batch->events, batch->n);
+
+	batch->n -= n;
+	return batch->n ? -EAGAIN : 0;
+}
+
+static int submit_one(struct kvl_queue *q, const struct kvlift_req *u,
+		      struct batch *batch)
+{
+	struct kvl_region *r;
+	struct fd f;
+	int err;
+
+	err = check(q, u);
+	if (err)
+		return err;
+	f = fdget(u->fd);
+	r = region_of(q, f);
+	if (IS_ERR(r)) {
+		err = PTR_ERR(r);
+	} else if (is_there(q, u, r, &batch->events[batch->n])) {
+		batch->n++;
+		if (trace_kvlift_request_enabled())
+			trace_kvlift_request(q->pool->id, r->id, u->first,
+					     u->count, u->cookie, 0, 0);
+	} else {
+		/* What is taken is the first ones: no gaps. */
+		err = flush(q, batch);
+		if (!err)
+			err = submit_slow(q, u, r);
+	}
+	if (fd_file(f))
+		fdput(f);
+	return err;
+}
+
+/* How many of @n requests were taken, and in @err why not the next one. */
+static unsigned int submit_some(struct kvl_queue *q,
+				const struct kvlift_req *u, unsigned int n,
+				int *err)
+{
+	struct batch batch __uninitialized;
+	unsigned int i;
+	int full;
+
+	batch.n = 0;
+	*err = 0;
+	for (i = 0; i < n; i++) {
+		*err = submit_one(q, u + i, &batch);
+		if (*err)
+			break;
+	}
+	full = flush(q, &batch);
+	if (full)
+		*err = full;
+	return i - batch.n;
+}
+
+long kvl_queue_submit(struct kvl_queue *q, void __user *arg)
+{
+	struct kvlift_submit __user *out = arg;
+	struct kvlift_req u[SOME] __uninitialized;
+	struct kvlift_submit s;
+	u32 done = 0, n;
+	int err = 0;
+
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	if (s.flags || s.reserved[0] || s.reserved[1] ||
+	    s.count > KVLIFT_SUBMIT_MAX)
+		return -EINVAL;
+	while (done < s.count && !err) {
+		const struct kvlift_req __user *from = u64_to_user_ptr(s.ptr);
+
+		n = min(s.count - done, (u32)SOME);
+		if (copy_from_user(u, from + done, n * sizeof(u[0]))) {
+			/* Perhaps the first of them can be read. */
+			n = 1;
+			if (copy_from_user(u, from + done, sizeof(u[0]))) {
+				err = -EFAULT;
+				break;
+			}
+		}
+		done += submit_some(q, u, n, &err);
+		cond_resched();
+	}
+	/* As write(2): what was taken is told, the error comes next time. */
+	if (err && !done)
+		return err;
+	return put_user(done, &out->done);
+}
+
