@@ -7,6 +7,7 @@
 
 #ifdef HAVE_LIBBPF
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -102,6 +103,12 @@ void policy_hints(struct bpf_object *obj)
 	struct bpf_program *prog;
 	size_t i;
 
+	/* Without them the kernel's and the module's types are not to be seen. */
+	if (geteuid() != 0) {
+		hint(NULL,
+		     "policies are loaded by root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN");
+		return;
+	}
 	bpf_object__for_each_program(prog, obj) hints_of_prog(prog);
 	if (names_function(obj, "bpf_iter_num_new"))
 		hint(NULL,
