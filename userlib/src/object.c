@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * Keyed objects. What is being put has no name until it is complete and sealed
+ * (O_TMPFILE, then linkat), so that nobody sees a part of it and nothing is
+ * left of a process that dies.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "key.h"
+
+#define MODE 0444
+
+struct kvlift_cache {
+	int fd;
+	/* linkat() by descriptor was refused: it is of another's making. */
+	atomic_bool by_proc;
+	atomic_uint serial;
+};
+
+int kvlift_cache_open(const struct kvlift_pool *pool, const char *name,
+		      struct kvlift_cache **cache)
+{
+	int saved = errno, ret = 0;
+	struct kvlift_cache *c;
+	struct statfs fs;
+
+	if (!(pool->features & KVLIFT_F_SEAL))
+		return -EOPNOTSUPP;
+	c = malloc(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	atomic_init(&c->by_proc, false);
+	atomic_init(&c->serial, 0);
+	c->fd = openat(pool->fd, name && *name ? name : ".",
+		       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->fd < 0 || fstatfs(c->fd, &fs))
+		ret = -errno;
+	else if (fs.f_type != KVLIFT_SUPER_MAGIC)
+		ret = -EMEDIUMTYPE;
+	if (ret) {
+		if (c->fd >= 0)
+			close(c->fd);
+		free(c);
+	} else {
+		*cache = c;
+	}
+	errno = saved;
+	return ret;
+}
+
+void kvlift_cache_close(struct kvlift_cache *cache)
+{
+	if (!cache)
+		return;
+	close(cache->fd);
+	free(cache);
+}
+
+int kvlift_cache_fd(const struct kvlift_cache *cache)
+{
+	return cache->fd;
+}
+
+/* Is it the file of this key? 0, or -ENOENT for that of another. */
+static int compare(int fd, const struct kvl_name *name)
+{
+	char key[KVLIFT_KEY_MAX + 1];
+	ssize_t n;
+
+	if (!name->is_hash)
+		return 0;
+	n = fgetxattr(fd, KVL_KEY_ATTR, key, sizeof(key));
+	if (n < 0)
+		return errno == ENODATA ? -ENOENT : -errno;
+	return (size_t)n == name->len && !memcmp(key, name->key, name->len)
+		       ? 0
+		       : -ENOENT;
+}
+
+/* A descriptor, or -errno. */
+static int open_name(const struct kvlift_cache *cache,
+		     const struct kvl_name *name)
+{
+	int fd = openat(cache->fd, name->text,
+			O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = compare(fd, name);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+/* 1, 0 or -errno. */
+static int is_there(const struct kvlift_cache *cache,
+		    const struct kvl_name *name)
+{
+	int fd;
+
+	if (!name->is_hash) {
+		if (!faccessat(cache->fd, name->text, F_OK, 0))
+			return 1;
+		return errno == ENOENT ? 0 : -errno;
+	}
+	fd = open_name(cache, name);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
+	return 1;
+}
+
+static int write_all(int fd, const struct iovec *iov, int nr)
+{
+	size_t skip = 0, len;
+	off_t pos = 0;
+	ssize_t n;
+
+	while (nr) {
+		len = iov->iov_len - skip;
+		if (!len) {
+			iov++;
+			nr--;
+			skip = 0;
+			continue;
+		}
+		/* A piece that was cut is gone on with by itself. */
+		n = skip || nr == 1
+			    ? pwrite(fd, (const char *)iov->iov_base + skip,
+				     len, pos)
+			    : pwritev(fd, iov, nr, pos);
+		if (n < 0)
+			return -errno;
+		pos += n;
+		while (nr && (size_t)n >= iov->iov_len - skip) {
+			n -= (ssize_t)(iov->iov_len - skip);
+			iov++;
+			nr--;
+			skip = 0;
+		}
+		skip += (size_t)n;
+	}
+	return 0;
+}
+
+/* Gives a file that has none a name. -EEXIST: that is taken. */
+static int give_name(struct kvlift_cache *cache, int fd, const char *name)
+{
+	char path[32];
+
+	if (!atomic_load_explicit(&cache->by_proc, memory_order_relaxed)) {
+		if (!linkat(fd, "", cache->fd, name, AT_EMPTY_PATH))
+			return 0;
+		if (errno != ENOENT && errno != EPERM)
+			return -errno;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, cache->fd, name, AT_SYMLINK_FOLLOW))
+		return -errno;
+	atomic_store_explicit(&cache->by_proc, true, memory_order_relaxed);
+	return 0;
+}
+
+/* By a name of its own, and from there at once in place of the other. */
+static int replace(struct kvlift_cache *cache, int fd, const char *name)
+{
+	unsigned int serial = atomic_fetch_add(&cache->serial, 1);
+	char temp[64];
+	int ret;
+
+	/* No key's name begins with a dot. */
+	snprintf(temp, sizeof(temp), ".%d.%d.%u", getpid(), cache->fd, serial);
+	ret = give_name(cache, fd, temp);
+	if (!ret && renameat(cache->fd, temp, cache->fd, name)) {
+		ret = -errno;
+		unlinkat(cache->fd, temp, 0);
+	}
+	return ret;
+}
+
+static int fill(int fd, const struct kvl_name *name, const struct iovec *iov,
+		int nr)
+{
+	struct kvlift_seal seal = { .flags = KVLIFT_SEAL_FILE };
+	int ret;
+
+	ret = write_all(fd, iov, nr);
+	if (!ret && name->is_hash &&
+	    fsetxattr(fd, KVL_KEY_ATTR, name->key, name->len, 0))
+		ret = -errno;
+	return ret ? ret : kvl_ioctl(fd, KVLIFT_IOC_SEAL, &seal);
+}
+
+static int put(struct kvlift_cache *cache, const struct kvl_name *name,
+	       const struct iovec *iov, int nr, unsigned int flags)
+{
+	bool over = flags & KVLIFT_PUT_REPLACE;
+	int ret, fd;
+
+	if (!over) {
+		ret = is_there(cache, name);
+		if (ret)
+			return ret;
+	}
+	fd = openat(cache->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, MODE);
+	if (fd < 0)
+		return -errno;
+	ret = fill(fd, name, iov, nr);
+	if (!ret)
+		ret = over ? replace(cache, fd, name->text)
+			   : give_name(cache, fd, name->text);
+	close(fd);
+	if (ret != -EEXIST)
+		return ret;
+	/* Somebody was quicker, most likely with the same key. */
+	ret = is_there(cache, name);
+	return ret ? ret : -EEXIST;
+}
+
+int kvlift_putv(const struct kvlift_cache *cache, const void *key,
+		size_t key_len, const struct iovec *iov, int nr,
+		unsigned int flags)
+{
+	int saved = errno, ret;
+	struct kvl_name name;
+
+	if (flags & ~KVLIFT_PUT_REPLACE || nr < 0 || nr > KVLIFT_IOV_MAX)
+		return -EINVAL;
+	ret = kvl_key_name(key, key_len, &name);
+	/* What may change in it is atomic. */
+	if (!ret)
+		ret = put((struct kvlift_cache *)cache, &name, iov, nr, flags);
+	errno = saved;
+	return ret;
+}
+
+int kvlift_put(const struct kvlift_cache *cache, const void *key,
+	       size_t key_len, const void *buf, size_t len, unsigned int flags)
+{
+	const struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+	return kvlift_putv(cache, key, key_len, &iov, 1, flags);
+}
+
+/*
+ * All of it. A read that ends early may do so because of an error, which the
+ * next one tells: that is why the size has to be known.
+ */
+static ssize_t read_whole(int fd, void *buf, size_t room)
+{
+	size_t done = 0, size;
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if ((uint64_t)st.st_size > room)
+		return -EMSGSIZE;
+	size = (size_t)st.st_size;
+	while (done < size) {
+		n = pread(fd, (char *)buf + done, size - done, (off_t)done);
+		if (n < 0)
+			return -errno;
+		/* It shrank: no object, but a file that somebody writes. */
+		if (!n)
+			return -ESTALE;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
+		   size_t key_len, void *buf, size_t room)
+{
+	int saved = errno, fd;
+	struct kvl_name name;
+	ssize_t ret;
+
+	ret = kvl_key_name(key, key_len, &name);
+	if (!ret) {
+		ret = fd = open_name(cache, &name);
+		if (fd >= 0) {
+			ret = read_whole(fd, buf, room);
+			close(fd);
+		}
+	}
+	errno = saved;
+	return ret;
+}
+
+int kvlift_exists(const struct kvlift_cache *cache, const void *key,
+		  size_t key_len)
+{
+	int saved = errno, ret;
+	struct kvl_name name;
+
+	ret = kvl_key_name(key, key_len, &name);
+	if (!ret)
+		ret = is_there(cache, &name);
+	errno = saved;
+	return ret;
+}
+
+int kvlift_delete(const struct kvlift_cache *cache, const void *key,
+		  size_t key_len)
+{
+	int saved = errno, ret;
+	struct kvl_name name;
+
+	ret = kvl_key_name(key, key_len, &name);
+	if (!ret && name.is_hash) {
+		ret = is_there(cache, &name);
+		ret = ret > 0 ? 0 : ret ? ret : -ENOENT;
+	}
+	if (!ret && unlinkat(cache->fd, name.text, 0))
+		ret = -errno;
+	errno = saved;
+	return ret;
+}
+
+int kvlift_object_open(const struct kvlift_cache *cache, const void *key,
+		       size_t key_len, struct kvlift_object *object)
+{
+	int saved = errno, ret;
+	struct kvl_name name;
+	struct stat st;
+
+	memset(object, 0, sizeof(*object));
+	object->fd = -1;
+	ret = kvl_key_name(key, key_len, &name);
+	if (!ret)
+		ret = open_name(cache, &name);
+	if (ret >= 0) {
+		object->fd = ret;
+		ret = fstat(object->fd, &st) ? -errno : 0;
+		object->size = (uint64_t)st.st_size;
+		if (ret)
+			kvlift_object_close(object);
+	}
+	errno = saved;
+	return ret;
+}
+
+ssize_t kvlift_object_read(const struct kvlift_object *object, uint64_t offset,
+			   void *buf, size_t len)
+{
+	int saved = errno;
+	ssize_t n = pread(object->fd, buf, len, (off_t)offset);
+
+	if (n < 0)
+		n = -errno;
+	errno = saved;
+	return n;
+}
+
+int kvlift_object_map(const struct kvlift_object *object, const void **addr)
+{
+	int saved = errno, ret = 0;
+	void *p;
+
+	if (!object->size)
+		return -ENODATA;
+	if (object->size > SIZE_MAX)
+		return -ENOMEM;
+	p = mmap(NULL, (size_t)object->size, PROT_READ, MAP_SHARED, object->fd,
+		 0);
+	if (p == MAP_FAILED) {
+		ret = -errno;
+	} else {
+		madvise(p, (size_t)object->size, MADV_DONTFORK);
+		*addr = p;
+	}
+	errno = saved;
+	return ret;
+}
+
+void kvlift_object_close(struct kvlift_object *object)
+{
+	if (object->fd < 0)
+		return;
+	close(object->fd);
+	object->fd = -1;
+}
