@@ -8,14 +8,18 @@ map=$(sed -n '/global:/,/local:/s/^[[:space:]]*\(kvlift_[a-z0-9_]*\);.*/\1/p' "$
 so=$(ls "$B"/libkvlift.so.*.*.*)
 exported=$(nm -D --defined-only "$so" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort)
 [ "$map" = "$exported" ] || say "map and $so differ: $(printf '%s\n' "$map" "$exported" | sort | uniq -u | tr '\n' ' ')"
-declared=$(sed -n 's/^[a-z].*[ *]\(kvlift_[a-z0-9_]*\)(.*/\1/p' "$TOP/userlib/include/kvlift.h" | sort -u)
+headers=$(echo "$TOP"/userlib/include/*.h)
+# shellcheck disable=SC2086
+declared=$(sed -n 's/^[a-z].*[ *]\(kvlift_[a-z0-9_]*\)(.*/\1/p' $headers | sort -u)
 for s in $map; do
-	printf '%s\n' "$declared" | grep -qx "$s" || say "$s is not declared in kvlift.h"
-	grep -q "^ \* $s() - " "$TOP/userlib/include/kvlift.h" || say "$s has no kernel-doc"
+	printf '%s\n' "$declared" | grep -qx "$s" || say "$s is not declared"
+	# shellcheck disable=SC2086
+	grep -hq "^ \* $s() - " $headers || say "$s has no kernel-doc"
 done
 for s in $declared; do
 	grep -lqE "^\.(Nm|Fn|Fo) \"?$s\b" "$TOP"/userlib/man/*.3 || say "$s has no man page"
-	printf '%s\n' "$map" | grep -qx "$s" || grep -q "static inline.*$s(" "$TOP/userlib/include/kvlift.h" ||
+	# shellcheck disable=SC2086
+	printf '%s\n' "$map" | grep -qx "$s" || grep -hq "static inline.*$s(" $headers ||
 		say "$s is declared but not in the map"
 done
 [ "$(objdump -p "$so" | awk '$1 == "SONAME" { print $2 }')" = libkvlift.so.0 ] || say "wrong soname"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Fills hints for kvlift_hint(); part of kvlift.h. */
+/* Fills hints for kvlift_hint(); part of kvlift.h. All in since 0.1. */
 #ifndef KVLIFT_HINT_H
 #define KVLIFT_HINT_H
 
