@@ -207,7 +207,7 @@ static int may_be_loaded(const struct run *r, const struct image *im)
 
 int run_method(struct run *r)
 {
-	struct image im;
+	struct image im = { 0 };
 	int ret;
 
 	ret = find_program(r);
