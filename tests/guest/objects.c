@@ -6,8 +6,8 @@
  *	objects DIR basic
  *	objects DIR put KEY LEN | get KEY LEN RESULT	one object
  *	objects DIR stress PROCS THREADS OBJECTS SECONDS KILL
- *	objects DIR torn	puts that are not atomic are found out: ends with
- *0 when a reader saw a part of one
+ *	objects DIR torn	puts that are not atomic are found out: ends
+ *with 0 when a reader saw a part of one
  */
 #include <math.h>
 #include <pthread.h>
