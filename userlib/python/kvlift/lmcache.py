@@ -15,7 +15,7 @@ import os
 import threading
 
 from . import _lib
-from .core import Batch, Cache, IO, KvliftError, Pool, check, lib
+from .core import IO, Batch, Cache, KvliftError, Pool, lib
 
 
 def short_key(key):

@@ -19,7 +19,7 @@ from vllm.v1.kv_offload.base import LookupResult, RequestOffloadingContext
 from vllm.v1.kv_offload.tiering.base import JobResult, SecondaryTierManager
 
 from . import _lib
-from .core import Batch, IO, KvliftError
+from .core import IO, Batch, KvliftError
 from .lmcache import open_directory
 
 try:
@@ -55,7 +55,9 @@ class KvliftTier(SecondaryTierManager):
         self._prefix = namespace.encode() + b"-"
         self._pool, self._cache = open_directory(path)
         self._io = IO(self._pool, depth, threads)
-        self._view = primary_kv_view
+        # Rows of a view of two dimensions cannot be had.
+        self._row = primary_kv_view.strides[0]
+        self._flat = primary_kv_view.cast("B")
         self._jobs = {}  # by the batch's number
         self._waiting = collections.deque()  # jobs that the depth did not take yet
         self._finished = []
@@ -71,7 +73,7 @@ class KvliftTier(SecondaryTierManager):
         if not keys:
             self._finished.append(JobResult(job.job_id, True))
             return
-        chunks = [self._view[int(i)] for i in job.chunk_ids]
+        chunks = [self._flat[int(i) * self._row : (int(i) + 1) * self._row] for i in job.chunk_ids]
         self._waiting.append((job, Batch(op, self._cache, [self._key(k) for k in keys], chunks)))
         self._start()
 
