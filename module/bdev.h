@@ -41,6 +41,9 @@
  * @nr_queued:	how many these are
  * @again:	copies that failed, to be tried alone; they keep their credit
  * @more:	submits what is in the lists
+ * @last_done:	when a copy ended and others were in flight, else 0
+ * @each_ns:	per block that is read while others wait, on average
+ * @alone_ns:	of a read that is alone, on average
  * @path:	as given at mount
  */
 struct kvl_bdev {
@@ -69,6 +72,10 @@ struct kvl_bdev {
 	unsigned int nr_queued;
 	struct list_head again;
 	struct work_struct more;
+
+	u64 last_done;
+	u64 each_ns;
+	u64 alone_ns;
 
 	char path[KVL_PATH_LEN];
 };

@@ -73,10 +73,50 @@ static void put_credit(struct kvl_bdev *d)
 	rcu_read_unlock();
 }
 
+/* A new measurement counts one in so many. */
+#define SPEED_WEIGHT	8
+
+static u64 average(u64 old, u64 new)
+{
+	return old ? old + div_s64((s64)(new - old), SPEED_WEIGHT) : new;
+}
+
+/*
+ * How fast the device reads. One of two reads that end while it is never idle
+ * took the time between them; one that is alone takes the device's latency
+ * too. Two at a time may spoil a figure a little, which does no harm.
+ */
+static void measure(struct kvl_bdev *d, struct kvl_copy *copy)
+{
+	u64 now = copy->t_done, last = READ_ONCE(d->last_done), each, alone;
+	bool read = kvl_addr_is_memory(copy->dst);
+
+	WRITE_ONCE(d->last_done, atomic_read(&d->m.inflight) > 1 ? now : 0);
+	if (!read || copy->error)
+		return;
+	each = READ_ONCE(d->each_ns);
+	alone = READ_ONCE(d->alone_ns);
+	if (last && now >= last) {
+		each = average(each, now - last);
+		WRITE_ONCE(d->each_ns, each);
+	} else if (copy->t_alone) {
+		alone = average(alone, now - copy->t_alone);
+		WRITE_ONCE(d->alone_ns, alone);
+	}
+	each = each ?: alone;
+	if (!each)
+		return;
+	alone = alone > each ? alone - each : 0;
+	WRITE_ONCE(d->m.latency, min(alone, U32_MAX));
+	each = div64_u64((u64)d->pool->block_size * NSEC_PER_SEC >> 20, each);
+	WRITE_ONCE(d->m.bandwidth, clamp(each, 1, U32_MAX));
+}
+
 static void end(struct kvl_bdev *d, struct kvl_copy *copy)
 {
 	copy->error = blk_status_to_errno(copy->bio.bi_status);
 	copy->t_done = ktime_get_ns();
+	measure(d, copy);
 	bio_uninit(&copy->bio);
 	copy->done(copy);
 	put_credit(d);
@@ -123,6 +163,7 @@ static void prepare(struct kvl_bdev *d, struct kvl_copy *copy)
 	struct bio *bio = &copy->bio;
 	blk_opf_t opf;
 
+	copy->t_alone = atomic_read(&d->m.inflight) == 1 ? ktime_get_ns() : 0;
 	/* Nobody is going to add to it: no wait, no writeback throttling. */
 	opf = write ? REQ_OP_WRITE | REQ_SYNC | REQ_IDLE :
 		      REQ_OP_READ | REQ_SYNC;

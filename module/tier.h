@@ -59,6 +59,7 @@ enum kvl_io {
  * @done:	called exactly once, from any context, maybe before submit returns
  * @alone:	these and those below belong to the back end: not to be merged,
  *		and not to be tried again
+ * @t_alone:	when it was submitted, if nothing else was in flight; else 0
  * @wait:	in a list of copies that wait
  */
 struct kvl_copy {
@@ -72,6 +73,7 @@ struct kvl_copy {
 	int error;
 	u64 t_done;
 	u64 t_issue;
+	u64 t_alone;
 	void (*done)(struct kvl_copy *copy);
 	struct list_head wait;
 	struct bio_vec bvec;
@@ -146,7 +148,7 @@ struct kvl_tier_ops {
  * @said:	distance (place.h) that the mount gave, 0 for none
  * @told:	that the firmware gave
  * @distance:	that counts
- * @bandwidth:	measured, MiB/s; 0: not yet
+ * @bandwidth:	measured, MiB/s, of a device by what is read; 0: not yet
  * @latency:	measured, ns
  * @spread:	made by a budget for all nodes
  * @segs:	of memory: slots by number, in segments that never move
