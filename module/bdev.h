@@ -41,7 +41,10 @@
  * @nr_queued:	how many these are
  * @again:	copies that failed, to be tried alone; they keep their credit
  * @more:	submits what is in the lists
- * @last_done:	when a copy ended and others were in flight, else 0
+ * @row_start:	copies are measured since then
+ * @row_nr:	how many have ended
+ * @row_from_idle: the device was idle before
+ * @row_mixed:	not all of them are reads
  * @each_ns:	per block that is read while others wait, on average
  * @alone_ns:	of a read that is alone, on average
  * @path:	as given at mount
@@ -73,7 +76,10 @@ struct kvl_bdev {
 	struct list_head again;
 	struct work_struct more;
 
-	u64 last_done;
+	u64 row_start;
+	atomic_t row_nr;
+	bool row_from_idle;
+	bool row_mixed;
 	u64 each_ns;
 	u64 alone_ns;
 

@@ -82,26 +82,36 @@ static u64 average(u64 old, u64 new)
 }
 
 /*
- * How fast the device reads. One of two reads that end while it is never idle
- * took the time between them; one that is alone takes the device's latency
- * too. Two at a time may spoil a figure a little, which does no harm.
+ * Reads are measured in rows: while the device is never idle, and so many at a
+ * time, lest the latency of the first one counts for much; neighbours end
+ * together.
  */
-static void measure(struct kvl_bdev *d, struct kvl_copy *copy)
-{
-	u64 now = copy->t_done, last = READ_ONCE(d->last_done), each, alone;
-	bool read = kvl_addr_is_memory(copy->dst);
+#define ROW_MIN		8
+#define ROW_MAX		64
 
-	WRITE_ONCE(d->last_done, atomic_read(&d->m.inflight) > 1 ? now : 0);
-	if (!read || copy->error)
-		return;
-	each = READ_ONCE(d->each_ns);
-	alone = READ_ONCE(d->alone_ns);
-	if (last && now >= last) {
-		each = average(each, now - last);
-		WRITE_ONCE(d->each_ns, each);
-	} else if (copy->t_alone) {
-		alone = average(alone, now - copy->t_alone);
+static void row_start(struct kvl_bdev *d, u64 now, bool idle)
+{
+	WRITE_ONCE(d->row_start, now);
+	WRITE_ONCE(d->row_from_idle, idle);
+	WRITE_ONCE(d->row_mixed, false);
+	atomic_set(&d->row_nr, 0);
+}
+
+static void row_end(struct kvl_bdev *d, u64 ns, unsigned int nr, bool idle)
+{
+	u64 alone = READ_ONCE(d->alone_ns), each = READ_ONCE(d->each_ns);
+
+	if (nr == 1 && idle) {
+		alone = average(alone, ns);
 		WRITE_ONCE(d->alone_ns, alone);
+	} else if (nr >= ROW_MIN) {
+		/* The first one took the latency too. */
+		if (idle && ns > alone)
+			ns = div_u64(ns - alone, alone ? nr - 1 : nr);
+		else
+			ns = div_u64(ns, nr);
+		each = average(each, max(ns, 1));
+		WRITE_ONCE(d->each_ns, each);
 	}
 	each = each ?: alone;
 	if (!each)
@@ -110,6 +120,22 @@ static void measure(struct kvl_bdev *d, struct kvl_copy *copy)
 	WRITE_ONCE(d->m.latency, min(alone, U32_MAX));
 	each = div64_u64((u64)d->pool->block_size * NSEC_PER_SEC >> 20, each);
 	WRITE_ONCE(d->m.bandwidth, clamp(each, 1, U32_MAX));
+}
+
+/* Several at a time may spoil a figure a little, which does no harm. */
+static void measure(struct kvl_bdev *d, struct kvl_copy *copy)
+{
+	unsigned int nr = atomic_inc_return(&d->row_nr);
+	u64 now = copy->t_done, start = READ_ONCE(d->row_start);
+	bool idle = READ_ONCE(d->row_from_idle);
+
+	if (!kvl_addr_is_memory(copy->dst) || copy->error)
+		WRITE_ONCE(d->row_mixed, true);
+	if (atomic_read(&d->m.inflight) > 1 && nr < ROW_MAX)
+		return;
+	if (!READ_ONCE(d->row_mixed) && now > start)
+		row_end(d, now - start, nr, idle);
+	row_start(d, now, false);
 }
 
 static void end(struct kvl_bdev *d, struct kvl_copy *copy)
@@ -163,7 +189,8 @@ static void prepare(struct kvl_bdev *d, struct kvl_copy *copy)
 	struct bio *bio = &copy->bio;
 	blk_opf_t opf;
 
-	copy->t_alone = atomic_read(&d->m.inflight) == 1 ? ktime_get_ns() : 0;
+	if (atomic_read(&d->m.inflight) == 1)
+		row_start(d, ktime_get_ns(), true);
 	/* Nobody is going to add to it: no wait, no writeback throttling. */
 	opf = write ? REQ_OP_WRITE | REQ_SYNC | REQ_IDLE :
 		      REQ_OP_READ | REQ_SYNC;

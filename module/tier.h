@@ -59,7 +59,6 @@ enum kvl_io {
  * @done:	called exactly once, from any context, maybe before submit returns
  * @alone:	these and those below belong to the back end: not to be merged,
  *		and not to be tried again
- * @t_alone:	when it was submitted, if nothing else was in flight; else 0
  * @wait:	in a list of copies that wait
  */
 struct kvl_copy {
@@ -73,7 +72,6 @@ struct kvl_copy {
 	int error;
 	u64 t_done;
 	u64 t_issue;
-	u64 t_alone;
 	void (*done)(struct kvl_copy *copy);
 	struct list_head wait;
 	struct bio_vec bvec;
