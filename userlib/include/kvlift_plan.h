@@ -14,13 +14,14 @@
  *	an activation block arrives as a block does, after act_ns in place of
  *	  block_ns, and is projected in project_ns; it needs no other block
  *
- * A plan loads some blocks and recomputes the others, or loads some and takes
- * activations for the others, whichever is ready sooner. It does not recompute
- * and project in one plan.
+ * A plan mixes two of the three: it loads and recomputes, or loads and projects,
+ * or recomputes and projects and loads only what has no smaller activations;
+ * whichever is ready soonest. With one server a third gains a block at most.
  *
- * Times are integers and the plan is an optimum of this model, exactly. Engines
- * that start on a layer while others are on their way are ready sooner than it
- * says, with any plan.
+ * Times are integers. Of the first two kinds a plan is an optimum, exactly; of
+ * the third it is the best that recomputes first blocks of each server and
+ * computes in the order of the prefix. Engines that start on a layer while
+ * others are on their way are ready sooner than it says, with any plan.
  */
 #ifndef KVLIFT_PLAN_H
 #define KVLIFT_PLAN_H
@@ -118,9 +119,9 @@ struct kvlift_plan_block {
 /* Recomputing, with whatever is loaded, is no sooner than loading alone. */
 #define KVLIFT_PLAN_RECOMPUTE_USELESS (1u << 0)
 /*
- * Nor are activations. It is always so where they are not smaller than the
- * blocks: with grouped-query attention, when the hidden size is not below twice
- * the size of all KV heads.
+ * Activations make nothing sooner. It is always so where they are not smaller
+ * than the blocks: with grouped-query attention, when the hidden size is not
+ * below twice the size of all KV heads.
  */
 #define KVLIFT_PLAN_ACT_USELESS (1u << 1)
 
@@ -131,6 +132,7 @@ struct kvlift_plan_block {
  * @recompute_ns: if all that is not ready were recomputed
  * @mixed_ns:	at best, loading and recomputing
  * @act_ns:	at best, loading and projecting
+ * @both_ns:	at best, recomputing and projecting
  * @nr_ready:	blocks that were ready
  * @nr_load:	blocks to load
  * @nr_act:	blocks to make from activations
@@ -139,8 +141,8 @@ struct kvlift_plan_block {
  * @pad:	zero
  * @reserved:	zero
  *
- * KVLIFT_PLAN_NEVER for what cannot be done. A plan computes no more than it has
- * to; when recomputing and projecting take the same time, it recomputes.
+ * KVLIFT_PLAN_NEVER for what cannot be done. A plan computes no more than it
+ * has to; of equal plans one without activations is taken.
  */
 struct kvlift_plan {
 	uint64_t total_ns;
@@ -148,13 +150,14 @@ struct kvlift_plan {
 	uint64_t recompute_ns;
 	uint64_t mixed_ns;
 	uint64_t act_ns;
+	uint64_t both_ns;
 	uint64_t nr_ready;
 	uint64_t nr_load;
 	uint64_t nr_act;
 	uint64_t nr_recompute;
 	uint32_t flags;
 	uint32_t pad;
-	uint64_t reserved[4];
+	uint64_t reserved[3];
 };
 
 /**
@@ -164,7 +167,7 @@ struct kvlift_plan {
  * @count:	its blocks
  * @plan:	out: the outcome
  *
- * Takes O(count * log(time)) steps, about 40 passes over @blocks, and neither
+ * Takes O(count * log(time)) steps, about 80 passes over @blocks, and neither
  * allocates nor calls the kernel.
  *
  * Return: 0; -EINVAL: a server that does not exist, an unknown bit, or none; a

@@ -63,51 +63,89 @@ static int check_blocks(struct planner *p)
 	return 0;
 }
 
-static void start(struct planner *p)
+/* How a block comes unless it is recomputed; FROM_TOKENS: not at all. */
+static uint8_t comes(const struct planner *p, const struct kvlift_plan_block *b)
 {
-	uint32_t i;
+	bool kv = kvl_plan_kv(p, b), act = p->use_act && kvl_plan_act(p, b);
+	const struct kvlift_plan_server *s;
 
-	for (i = 0; i < p->model->nr_servers; i++) {
-		p->at[i].left = p->at[i].has;
-		p->at[i].skip = 0;
-	}
+	if (!kv && !act)
+		return KVLIFT_PLAN_FROM_TOKENS;
+	s = &p->model->servers[b->server];
+	if (act && (!kv || s->act_ns < s->block_ns))
+		return KVLIFT_PLAN_FROM_ACT;
+	return KVLIFT_PLAN_FROM_KV;
 }
 
-/* Of the blocks of a server that come within so long: the last one's turn. */
-static uint64_t turns(const struct kvlift_plan_server *s, uint64_t ns)
+/* For how long its server is busy with it. */
+static uint64_t sending(const struct planner *p,
+			const struct kvlift_plan_block *b, uint8_t source)
 {
-	if (ns < s->latency_ns)
-		return 0;
-	return s->block_ns ? (ns - s->latency_ns) / s->block_ns : UINT64_MAX;
+	const struct kvlift_plan_server *s = &p->model->servers[b->server];
+
+	return source == KVLIFT_PLAN_FROM_ACT ? s->act_ns : s->block_ns;
 }
 
 /*
- * Is there a plan that is ready at @end? Leaves in skip how many blocks of each
- * server, the first ones, have to be recomputed: the least of each.
+ * Whether block @b can come in time: its server has sent it and what comes
+ * before, less the time in skip, and @after is to be done when it is there.
+ * Makes skip so much longer that it can, if that is possible.
+ */
+static bool in_time(struct at_server *at, const struct kvlift_plan_server *s,
+		    uint64_t end, uint64_t after, uint64_t sent, uint64_t takes)
+{
+	uint64_t spare = end - after - s->latency_ns;
+
+	if (after > end || s->latency_ns > end - after) {
+		if (at->skip < sent)
+			at->skip = sent;
+		return false;
+	}
+	if (sent > spare && sent - spare > at->skip)
+		at->skip = sent - spare;
+	return sent - takes >= at->skip;
+}
+
+/*
+ * Is there a plan that is ready at @end? Leaves it in the sources, and in skip
+ * for how long each server would send what is recomputed of its first blocks:
+ * the least of each.
  */
 static bool feasible(struct planner *p, uint64_t end)
 {
-	uint64_t i, sum = 0;
+	/* To be computed after this block, and that from a recomputed one on. */
+	uint64_t sum = 0, chain = 0, i;
 
-	start(p);
+	for (i = 0; i < p->model->nr_servers; i++) {
+		p->at[i].left = p->at[i].all;
+		p->at[i].skip = 0;
+	}
 	for (i = p->count; i--;) {
-		const struct kvlift_plan_block *b = &p->blocks[i];
+		struct kvlift_plan_block *b = &p->blocks[i];
 
 		if (kvl_plan_ready(b))
 			continue;
-		if (kvl_plan_kv(p, b)) {
+		b->source = comes(p, b);
+		if (b->source != KVLIFT_PLAN_FROM_TOKENS) {
+			bool act = b->source == KVLIFT_PLAN_FROM_ACT;
+			uint64_t job = act ? p->model->project_ns : 0;
+			uint64_t takes = sending(p, b, b->source);
 			struct at_server *at = &p->at[b->server];
-			uint64_t nr = at->left--, max;
+			uint64_t sent = at->left;
 
-			max = turns(&p->model->servers[b->server], end - sum);
-			if (max < nr && at->skip < nr - max)
-				at->skip = nr - max;
-			if (nr > at->skip)
+			at->left -= takes;
+			if (at->left >= at->skip &&
+			    in_time(at, &p->model->servers[b->server], end,
+				    job + (act ? sum : chain), sent, takes)) {
+				sum += job;
 				continue;
+			}
 		}
 		if (p->model->compute_ns == KVLIFT_PLAN_NEVER)
 			return false;
+		b->source = KVLIFT_PLAN_FROM_TOKENS;
 		sum += kvl_plan_cost(p, i);
+		chain = sum;
 		if (sum > end)
 			return false;
 	}
@@ -157,23 +195,37 @@ static uint64_t recompute_time(const struct planner *p)
 }
 
 /*
- * The worst that may have to be done: all that is stored is loaded, then the
- * rest computed.
+ * From here on plans are with activations, or without. Returns a time that is
+ * enough: all that can come does, then the rest is computed.
  */
-static uint64_t bound(const struct planner *p)
+static uint64_t set_out(struct planner *p, bool use_act)
 {
-	uint64_t sum = 0, i;
+	uint64_t end = 0, sum = 0, ns, i;
 
+	p->use_act = use_act;
+	for (i = 0; i < p->model->nr_servers; i++)
+		p->at[i].all = 0;
 	for (i = 0; i < p->count; i++) {
 		const struct kvlift_plan_block *b = &p->blocks[i];
+		uint8_t source = comes(p, b);
 
-		if (kvl_plan_ready(b) || kvl_plan_kv(p, b))
+		if (kvl_plan_ready(b))
 			continue;
-		if (p->model->compute_ns == KVLIFT_PLAN_NEVER)
-			return KVLIFT_PLAN_NEVER;
-		sum += kvl_plan_cost(p, i);
+		if (source == KVLIFT_PLAN_FROM_TOKENS) {
+			if (p->model->compute_ns == KVLIFT_PLAN_NEVER)
+				return KVLIFT_PLAN_NEVER;
+			sum += kvl_plan_cost(p, i);
+			continue;
+		}
+		if (source == KVLIFT_PLAN_FROM_ACT)
+			sum += p->model->project_ns;
+		p->at[b->server].all += sending(p, b, source);
+		ns = p->model->servers[b->server].latency_ns +
+		     p->at[b->server].all;
+		if (ns > end)
+			end = ns;
 	}
-	return all_loaded(p) + sum;
+	return end + sum;
 }
 
 uint64_t kvl_plan_search(struct planner *p, uint64_t end,
@@ -192,56 +244,72 @@ uint64_t kvl_plan_search(struct planner *p, uint64_t end,
 	return end;
 }
 
-static uint64_t mixed_time(struct planner *p, const struct kvlift_plan *plan)
+static uint64_t least_time(struct planner *p, uint64_t recompute, bool use_act)
 {
-	uint64_t end = bound(p);
+	uint64_t end = set_out(p, use_act);
 
-	if (plan->recompute_ns < end)
-		end = plan->recompute_ns;
+	if (recompute < end)
+		end = recompute;
 	if (end == KVLIFT_PLAN_NEVER)
 		return end;
 	return kvl_plan_search(p, end, feasible);
 }
 
-/* Writes down the plan that is ready at @end. */
-static void write_mixed(struct planner *p, uint64_t end,
-			struct kvlift_plan *plan)
+/* Recomputing and projecting. Who recomputes sooner than that needs neither. */
+static uint64_t both_time(struct planner *p, uint64_t recompute)
 {
-	uint64_t i, ready = 0, done = 0;
+	const struct kvlift_plan_model *m = p->model;
 
+	if (m->compute_ns == KVLIFT_PLAN_NEVER ||
+	    m->project_ns == KVLIFT_PLAN_NEVER || m->compute_ns < m->project_ns)
+		return KVLIFT_PLAN_NEVER;
+	return least_time(p, recompute, true);
+}
+
+/* Writes down the plan that is ready at @end, of those with activations or not.
+ */
+static void write_down(struct planner *p, uint64_t end, bool use_act,
+		       struct kvlift_plan *plan)
+{
+	uint64_t i, ready = 0, done = 0, there;
+
+	set_out(p, use_act);
 	feasible(p, end);
 	for (i = 0; i < p->model->nr_servers; i++)
-		p->at[i].left = 0;
+		p->at[i].all = p->at[i].left = 0;
 	for (i = 0; i < p->count; i++) {
 		struct kvlift_plan_block *b = &p->blocks[i];
-		struct at_server *at = NULL;
 
 		if (kvl_plan_ready(b))
 			continue;
-		if (kvl_plan_kv(p, b))
-			at = &p->at[b->server];
-		if (at && at->left++ >= at->skip) {
-			const struct kvlift_plan_server *s =
-				&p->model->servers[b->server];
-			uint64_t nr = at->left - at->skip;
-
-			b->source = KVLIFT_PLAN_FROM_KV;
-			b->order = (uint32_t)(nr - 1);
-			b->ready_ns = s->latency_ns + nr * s->block_ns;
-			plan->nr_load++;
-		} else {
-			b->source = KVLIFT_PLAN_FROM_TOKENS;
+		if (b->source == KVLIFT_PLAN_FROM_TOKENS) {
 			b->order = (uint32_t)plan->nr_recompute++;
 			done = ready > done ? ready : done;
 			done += kvl_plan_cost(p, i);
 			b->ready_ns = done;
+		} else {
+			struct at_server *at = &p->at[b->server];
+
+			b->order = (uint32_t)at->left++;
+			at->all += sending(p, b, b->source);
+			there = p->model->servers[b->server].latency_ns +
+				at->all;
+			if (b->source == KVLIFT_PLAN_FROM_ACT) {
+				plan->nr_act++;
+				done = there > done ? there : done;
+				done += p->model->project_ns;
+				there = done;
+			} else {
+				plan->nr_load++;
+			}
+			b->ready_ns = there;
 		}
 		if (b->ready_ns > ready)
 			ready = b->ready_ns;
 	}
 }
 
-static void clear(struct planner *p, struct kvlift_plan *plan)
+static void clear(struct planner *p)
 {
 	uint64_t i;
 
@@ -252,7 +320,6 @@ static void clear(struct planner *p, struct kvlift_plan *plan)
 		b->pad = 0;
 		b->order = 0;
 		b->ready_ns = 0;
-		plan->nr_ready += kvl_plan_ready(b);
 	}
 }
 
@@ -261,6 +328,7 @@ int kvlift_plan_make(const struct kvlift_plan_model *model,
 		     struct kvlift_plan *plan)
 {
 	struct planner p = { .model = model, .blocks = blocks, .count = count };
+	uint64_t with_act, i;
 	int ret;
 
 	memset(plan, 0, sizeof(*plan));
@@ -268,23 +336,28 @@ int kvlift_plan_make(const struct kvlift_plan_model *model,
 	ret = ret ? ret : check_blocks(&p);
 	if (ret)
 		return ret;
-	clear(&p, plan);
+	clear(&p);
+	for (i = 0; i < count; i++)
+		plan->nr_ready += kvl_plan_ready(&blocks[i]);
 	plan->load_ns = load_time(&p);
 	plan->recompute_ns = recompute_time(&p);
-	plan->mixed_ns = mixed_time(&p, plan);
+	plan->mixed_ns = least_time(&p, plan->recompute_ns, false);
+	plan->both_ns = both_time(&p, plan->recompute_ns);
 	plan->act_ns = kvl_plan_act_time(&p);
+	with_act = plan->act_ns < plan->both_ns ? plan->act_ns : plan->both_ns;
 	if (plan->mixed_ns >= plan->load_ns)
 		plan->flags |= KVLIFT_PLAN_RECOMPUTE_USELESS;
-	if (plan->act_ns >= plan->load_ns)
+	if (with_act >= plan->mixed_ns)
 		plan->flags |= KVLIFT_PLAN_ACT_USELESS;
-	if (plan->act_ns < plan->mixed_ns) {
-		plan->total_ns = plan->act_ns;
+	plan->total_ns = with_act < plan->mixed_ns ? with_act : plan->mixed_ns;
+	if (plan->total_ns == KVLIFT_PLAN_NEVER)
+		return -ENODATA;
+	clear(&p);
+	if (plan->total_ns == plan->mixed_ns)
+		write_down(&p, plan->total_ns, false, plan);
+	else if (plan->total_ns == plan->act_ns)
 		kvl_plan_act_write(&p, plan->total_ns, plan);
-	} else {
-		plan->total_ns = plan->mixed_ns;
-		if (plan->total_ns == KVLIFT_PLAN_NEVER)
-			return -ENODATA;
-		write_mixed(&p, plan->total_ns, plan);
-	}
+	else
+		write_down(&p, plan->total_ns, true, plan);
 	return 0;
 }

@@ -7,17 +7,24 @@
  * costs no more to recompute, waits for no more, and all that is computed
  * between them waits for a block less. So some first blocks of each server are
  * recomputed. Each loaded block b asks that what is recomputed after it fits
- * between its arrival and T. That is a lower bound for the number of blocks of
- * its server that are recomputed before it, and grows with what is recomputed
- * after it. Hence one pass from the last block to the first, taking each bound
- * as it comes, finds the smallest numbers that satisfy all of them: there is a
- * plan for T just if there is one with these. A plan for T is one for T + 1:
- * bisection.
+ * between its arrival and T. That is a lower bound for what its server leaves
+ * out before it, and grows with what is recomputed after it. Hence one pass
+ * from the last block to the first, taking each bound as it comes, finds the
+ * least that satisfies all of them: there is a plan for T just if there is one
+ * with these. A plan for T is one for T + 1: bisection.
  *
  * Loading and projecting (plan_act.c). Projections need nothing else and take
  * the same time each. Activations come first from each server; of each server
  * as few as leave enough time for the rest, which is a division; whether the
  * computer is done at T is seen by doing them in the order of arrival.
+ *
+ * Projecting and recomputing: as the first, with activations in place of blocks
+ * wherever they are smaller, and all that is computed in the order of the
+ * prefix. More than two sources need not be mixed: for one server the best
+ * numbers x to recompute, y to project and l to load minimize T with
+ *	l * block_ns + y * act_ns <= T,  y * project_ns + x * compute_ns <= T,
+ * x + y + l = n, and a vertex of that has two of them that are not zero. So a
+ * mixture of three gains a block, or what several servers differ in.
  */
 #ifndef KVLIFT_PLAN_PRIV_H
 #define KVLIFT_PLAN_PRIV_H
@@ -31,14 +38,17 @@ struct at_server {
 	uint64_t has;  /* KV */
 	uint64_t both; /* of these, activations too */
 	uint64_t only; /* activations alone */
-	uint64_t left; /* of a pass over the blocks */
-	uint64_t skip; /* blocks that are not loaded, the first ones */
+	/* Of a pass over the blocks; plan.c has times here, not blocks. */
+	uint64_t all;  /* to send them */
+	uint64_t left; /* before this one */
+	uint64_t skip; /* of the first ones, what is not loaded */
 };
 
 struct planner {
 	const struct kvlift_plan_model *model;
 	struct kvlift_plan_block *blocks;
 	uint64_t count;
+	bool use_act;
 	struct at_server at[KVLIFT_PLAN_SERVERS];
 };
 

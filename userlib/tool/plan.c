@@ -222,6 +222,7 @@ static void print_json(struct planning *p, const char *path, uint64_t count)
 	json_time(j, "recompute_ns", v->recompute_ns);
 	json_time(j, "load_recompute_ns", v->mixed_ns);
 	json_time(j, "load_project_ns", v->act_ns);
+	json_time(j, "recompute_project_ns", v->both_ns);
 	json_bool(j, "recompute_useless",
 		  v->flags & KVLIFT_PLAN_RECOMPUTE_USELESS);
 	json_bool(j, "project_useless", v->flags & KVLIFT_PLAN_ACT_USELESS);
@@ -242,7 +243,7 @@ static const char *time_text(uint64_t ns, char *text)
 static void print_text(struct planning *p, const char *path, uint64_t count)
 {
 	const struct kvlift_plan *v = &p->plan;
-	char size[SIZE_TEXT], t[4][SIZE_TEXT];
+	char size[SIZE_TEXT], t[5][SIZE_TEXT];
 
 	printf("%s: %llu blocks of %s, ready after %s\n", path,
 	       (unsigned long long)count, size_text(p->f.block, size),
@@ -253,9 +254,10 @@ static void print_text(struct planning *p, const char *path, uint64_t count)
 	       (unsigned long long)v->nr_ready, (unsigned long long)v->nr_load,
 	       (unsigned long long)v->nr_act,
 	       (unsigned long long)v->nr_recompute);
-	printf("  load all: %s; recompute all: %s; load and recompute: %s; load and project: %s\n",
+	printf("  load all: %s; recompute all: %s; load and recompute: %s; load and project: %s; recompute and project: %s\n",
 	       time_text(v->load_ns, t[0]), time_text(v->recompute_ns, t[1]),
-	       time_text(v->mixed_ns, t[2]), time_text(v->act_ns, t[3]));
+	       time_text(v->mixed_ns, t[2]), time_text(v->act_ns, t[3]),
+	       time_text(v->both_ns, t[4]));
 	if (v->flags & KVLIFT_PLAN_RECOMPUTE_USELESS)
 		puts("  recomputing is of no use here");
 	if (p->act && v->flags & KVLIFT_PLAN_ACT_USELESS)
