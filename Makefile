@@ -2,7 +2,7 @@
 # make            module for the running kernel's headers (or KDIR), library,
 #                 tool, BPF objects, test programs; all under build/
 # make module [KDIR=DIR] [OUT=DIR]   only the module; OUT defaults to build/<release>
-# make user       library, tool and test programs
+# make user       library, tool, test programs and examples
 # make bpf        BPF objects
 # make check      unit tests on the host under ASan and UBSan
 # make install [DESTDIR=] [PREFIX=/usr/local]
@@ -40,6 +40,7 @@ module: tree
 
 user:
 	$(MAKE) -C userlib
+	$(MAKE) -C examples TREE=1
 
 bpf:
 	$(MAKE) -C bpf

@@ -41,6 +41,12 @@
  * @nr_queued:	how many these are
  * @again:	copies that failed, to be tried alone; they keep their credit
  * @more:	submits what is in the lists
+ * @row_start:	copies are measured since then
+ * @row_nr:	how many have ended
+ * @row_from_idle: the device was idle before
+ * @row_mixed:	not all of them are reads
+ * @each_ns:	per block that is read while others wait, on average
+ * @alone_ns:	of a read that is alone, on average
  * @path:	as given at mount
  */
 struct kvl_bdev {
@@ -69,6 +75,13 @@ struct kvl_bdev {
 	unsigned int nr_queued;
 	struct list_head again;
 	struct work_struct more;
+
+	u64 row_start;
+	atomic_t row_nr;
+	bool row_from_idle;
+	bool row_mixed;
+	u64 each_ns;
+	u64 alone_ns;
 
 	char path[KVL_PATH_LEN];
 };

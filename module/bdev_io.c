@@ -73,10 +73,76 @@ static void put_credit(struct kvl_bdev *d)
 	rcu_read_unlock();
 }
 
+/* A new measurement counts one in so many. */
+#define SPEED_WEIGHT	8
+
+static u64 average(u64 old, u64 new)
+{
+	return old ? old + div_s64((s64)(new - old), SPEED_WEIGHT) : new;
+}
+
+/*
+ * Reads are measured in rows: while the device is never idle, and so many at a
+ * time, lest the latency of the first one counts for much; neighbours end
+ * together.
+ */
+#define ROW_MIN		8
+#define ROW_MAX		64
+
+static void row_start(struct kvl_bdev *d, u64 now, bool idle)
+{
+	WRITE_ONCE(d->row_start, now);
+	WRITE_ONCE(d->row_from_idle, idle);
+	WRITE_ONCE(d->row_mixed, false);
+	atomic_set(&d->row_nr, 0);
+}
+
+static void row_end(struct kvl_bdev *d, u64 ns, unsigned int nr, bool idle)
+{
+	u64 alone = READ_ONCE(d->alone_ns), each = READ_ONCE(d->each_ns);
+
+	if (nr == 1 && idle) {
+		alone = average(alone, ns);
+		WRITE_ONCE(d->alone_ns, alone);
+	} else if (nr >= ROW_MIN) {
+		/* The first one took the latency too. */
+		if (idle && ns > alone)
+			ns = div_u64(ns - alone, alone ? nr - 1 : nr);
+		else
+			ns = div_u64(ns, nr);
+		each = average(each, max(ns, 1));
+		WRITE_ONCE(d->each_ns, each);
+	}
+	each = each ?: alone;
+	if (!each)
+		return;
+	alone = alone > each ? alone - each : 0;
+	WRITE_ONCE(d->m.latency, min(alone, U32_MAX));
+	each = div64_u64((u64)d->pool->block_size * NSEC_PER_SEC >> 20, each);
+	WRITE_ONCE(d->m.bandwidth, clamp(each, 1, U32_MAX));
+}
+
+/* Several at a time may spoil a figure a little, which does no harm. */
+static void measure(struct kvl_bdev *d, struct kvl_copy *copy)
+{
+	unsigned int nr = atomic_inc_return(&d->row_nr);
+	u64 now = copy->t_done, start = READ_ONCE(d->row_start);
+	bool idle = READ_ONCE(d->row_from_idle);
+
+	if (!kvl_addr_is_memory(copy->dst) || copy->error)
+		WRITE_ONCE(d->row_mixed, true);
+	if (atomic_read(&d->m.inflight) > 1 && nr < ROW_MAX)
+		return;
+	if (!READ_ONCE(d->row_mixed) && now > start)
+		row_end(d, now - start, nr, idle);
+	row_start(d, now, false);
+}
+
 static void end(struct kvl_bdev *d, struct kvl_copy *copy)
 {
 	copy->error = blk_status_to_errno(copy->bio.bi_status);
 	copy->t_done = ktime_get_ns();
+	measure(d, copy);
 	bio_uninit(&copy->bio);
 	copy->done(copy);
 	put_credit(d);
@@ -123,6 +189,8 @@ static void prepare(struct kvl_bdev *d, struct kvl_copy *copy)
 	struct bio *bio = &copy->bio;
 	blk_opf_t opf;
 
+	if (atomic_read(&d->m.inflight) == 1)
+		row_start(d, ktime_get_ns(), true);
 	/* Nobody is going to add to it: no wait, no writeback throttling. */
 	opf = write ? REQ_OP_WRITE | REQ_SYNC | REQ_IDLE :
 		      REQ_OP_READ | REQ_SYNC;

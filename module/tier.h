@@ -146,7 +146,7 @@ struct kvl_tier_ops {
  * @said:	distance (place.h) that the mount gave, 0 for none
  * @told:	that the firmware gave
  * @distance:	that counts
- * @bandwidth:	measured, MiB/s; 0: not yet
+ * @bandwidth:	measured, MiB/s, of a device by what is read; 0: not yet
  * @latency:	measured, ns
  * @spread:	made by a budget for all nodes
  * @segs:	of memory: slots by number, in segments that never move

@@ -77,7 +77,7 @@ step_house() {
 # odds over aligned comments and macros.
 step_format() {
 	[ -e .clang-format ] || skip "no .clang-format"
-	git ls-files -z 'userlib/*.[ch]' 'tests/*.[ch]' 'bpf/*.[ch]' | xargs -0 -r clang-format --dry-run -Werror
+	git ls-files -z 'userlib/*.[ch]' 'tests/*.[ch]' 'bpf/*.[ch]' 'examples/*.[ch]' | xargs -0 -r clang-format --dry-run -Werror
 }
 
 # checkpatch is in no headers package: from the source package, three files.

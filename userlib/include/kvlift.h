@@ -673,6 +673,7 @@ void kvlift_domain_defaults(struct kvlift_domain *domain);
 #include "kvlift_hint.h"
 #include "kvlift_io.h"
 #include "kvlift_object.h"
+#include "kvlift_plan.h"
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop

@@ -121,11 +121,7 @@ int kvlift_region_size(const struct kvlift_region *region, uint64_t size)
 	return ret;
 }
 
-/*
- * Address space for length bytes whose start is a multiple of align. The
- * kernel aligns for 2 MiB blocks by itself in most cases, not on a busy
- * address space and not below 2 MiB.
- */
+/* Address space for length bytes whose start is a multiple of align. */
 static void *reserve(size_t length, size_t align)
 {
 	char *p, *start;
@@ -143,30 +139,51 @@ static void *reserve(size_t length, size_t align)
 	return start;
 }
 
+static void *map_at(const struct kvlift_region *region, void *want,
+		    uint64_t offset, size_t length, int prot)
+{
+	return mmap(want, length, prot, MAP_SHARED | (want ? MAP_FIXED : 0),
+		    region->fd, (off_t)offset);
+}
+
+/*
+ * The kernel aligns what is at least 2 MiB long by itself in most cases, not on
+ * a busy address space; to reserve a place takes time for each GiB.
+ */
+static void *map_aligned(const struct kvlift_region *region, uint64_t offset,
+			 size_t length, int prot, size_t align)
+{
+	void *p = map_at(region, NULL, offset, length, prot), *want;
+
+	if (p == MAP_FAILED || offset % align || (uintptr_t)p % align == 0)
+		return p;
+	munmap(p, length);
+	want = reserve(length, align);
+	if (!want) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	p = map_at(region, want, offset, length, prot);
+	if (p == MAP_FAILED) {
+		int err = errno;
+
+		munmap(want, length);
+		errno = err;
+	}
+	return p;
+}
+
 static int map(const struct kvlift_region *region, uint64_t offset,
 	       size_t length, int prot, unsigned int flags, void **addr)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t align = region->block_size;
-	void *want = NULL, *p;
-	int fixed = 0;
+	int ret;
+	void *p;
 
 	length = (length + page - 1) & ~(page - 1);
-	if (align > page && offset % align == 0) {
-		want = reserve(length, align);
-		if (!want)
-			return -ENOMEM;
-		fixed = MAP_FIXED;
-	}
-	p = mmap(want, length, prot, MAP_SHARED | fixed, region->fd,
-		 (off_t)offset);
-	if (p == MAP_FAILED) {
-		int ret = -errno;
-
-		if (want)
-			munmap(want, length);
-		return ret;
-	}
+	p = map_aligned(region, offset, length, prot, region->block_size);
+	if (p == MAP_FAILED)
+		return -errno;
 	/* Pinned pages and fork() go badly together; sharing is by file. */
 	if (!(flags & KVLIFT_MAP_FORK) && madvise(p, length, MADV_DONTFORK))
 		goto fail;
@@ -179,9 +196,9 @@ static int map(const struct kvlift_region *region, uint64_t offset,
 	return 0;
 
 fail:
-	fixed = -errno;
+	ret = -errno;
 	munmap(p, length);
-	return fixed;
+	return ret;
 }
 
 int kvlift_region_map(const struct kvlift_region *region, uint64_t offset,

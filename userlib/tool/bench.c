@@ -49,6 +49,8 @@ static const struct group {
 	  true, 1 },
 	{ "engine", "gets, requests and lookups of what is there", bench_engine,
 	  false, 1 },
+	{ "attach", "opening and mapping a region, small and large", bench_open,
+	  false, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,

@@ -44,6 +44,7 @@ int bench_blocked(struct bench *b);
 int bench_policy(struct bench *b);
 int bench_scan(struct bench *b);
 int bench_engine(struct bench *b);
+int bench_open(struct bench *b);
 
 /* Notes a row. The strings must stay. Without a target this is HUGE_VAL. */
 void bench_add(struct bench *b, const char *name, uint64_t block,

@@ -12,6 +12,7 @@ const struct verb verbs[] = {
 	  run_format },
 	{ "status", "show pools: tiers, budgets, use, counters", run_status },
 	{ "where", "show which tier the blocks of a file are in", run_where },
+	{ "plan", "which blocks to load and which to recompute", run_plan },
 	{ "advise", "prefetch, demote or touch blocks of a file", run_advise },
 	{ "drain", "empty a node or a device, so that it can be taken out",
 	  run_drain },

@@ -27,6 +27,7 @@ extern const struct verb verbs[];
 int run_format(int argc, char **argv);
 int run_status(int argc, char **argv);
 int run_where(int argc, char **argv);
+int run_plan(int argc, char **argv);
 int run_advise(int argc, char **argv);
 int run_drain(int argc, char **argv);
 int run_seal(int argc, char **argv);
