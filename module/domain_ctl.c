@@ -200,7 +200,8 @@ long kvl_domain_ioctl_set(struct file *file, void __user *arg)
 	err = mnt_want_write_file(file);
 	if (err)
 		return err;
-	inode_lock(inode);
+	/* Those of its files come inside of it. */
+	inode_lock_nested(inode, I_MUTEX_PARENT);
 	was_cache = r->domain->id == r->id && r->domain->cache.on;
 	if (r->domain->id == r->id)
 		err = apply(r->domain, &u);
