@@ -14,9 +14,6 @@
 /* So long somebody waits for room at the most. */
 #define PATIENCE	HZ
 
-/* Less, when so many passes of the worker have made none. */
-#define BARREN		3
-
 /* Room that is always somebody else's. */
 #define TRIES		16
 
@@ -176,7 +173,7 @@ void kvl_cache_empty(struct kvl_domain *d)
 
 s64 kvl_cache_headroom(s64 max)
 {
-	return clamp(max / 64, 1, 256);
+	return clamp(max / 32, 1, 256);
 }
 
 s64 kvl_cache_room(struct kvl_pool *pool, struct kvl_domain *d, s64 *max)
@@ -249,7 +246,7 @@ static int wait(struct kvl_region *r, struct kvl_domain *d,
 	left = wait_event_killable_timeout(pool->cache.wait,
 					   has_room(pool, d, blocks) ||
 					   READ_ONCE(room->barren) - barren >=
-						   BARREN,
+						   KVL_CACHE_BARREN,
 					   left);
 	atomic64_sub(blocks, &room->wanted);
 	if (left < 0)
@@ -270,7 +267,8 @@ int kvl_cache_wait(struct kvl_region *r, u64 blocks, int err,
 	if (kvl_cache_helps(r, err)) {
 		room = in_the_way(kvl_region_pool(r), &d, blocks);
 		if (!room)
-			ret = w->tries++ < TRIES ? 0 : -ETIMEDOUT;
+			ret = w->tries++ < TRIES &&
+			      time_before(jiffies, w->until) ? 0 : -ETIMEDOUT;
 		else if (!d || READ_ONCE(d->nr_caches))
 			ret = wait(r, d, room, blocks, w->until);
 	}

@@ -58,6 +58,9 @@ struct kvl_domain;
 struct kvl_pool;
 struct kvl_region;
 
+/* Who waits gives up when so many passes of the worker have made no room. */
+#define KVL_CACHE_BARREN	10
+
 /**
  * struct kvl_cache - of one domain
  * @on:		the domain is a cache
@@ -67,7 +70,7 @@ struct kvl_region;
  * @refused:	and got EAGAIN
  */
 struct kvl_cache {
-	spinlock_t lock;
+	spinlock_t lock;	/* the queues and ghosts */
 	bool on;
 	struct kvl_s3 s3;
 	unsigned int pass;
@@ -81,7 +84,8 @@ struct kvl_cache {
  * struct kvl_room - a budget for which files are dropped: that of a domain, or
  * the pool's
  * @wanted:	blocks that somebody waits for
- * @barren:	passes of the worker that made no room though it was wanted
+ * @barren:	passes of the worker that made no room though it was wanted;
+ *		one that found no file at all counts for KVL_CACHE_BARREN
  * @rest:	until then (jiffies) nothing is tried ahead of need: it was in vain
  * @pass:	the last one that looked at it; the worker's
  */

@@ -116,11 +116,14 @@ static void end(struct kvl_pool *pool)
 /* As many ghosts as there are files. */
 static void grow(struct kvl_cache *c)
 {
-	unsigned int bits = kvl_s3_bits(data_race(kvl_s3_nr(&c->s3)));
+	unsigned int bits = kvl_s3_bits(kvl_s3_nr(&c->s3));
 	struct kvl_s3_ghost *ghosts;
+	bool enough;
 
-	/* Taken away only with the mark, which the next lock tells. */
-	if (data_race(c->s3.ghosts) && data_race(c->s3.bits) >= bits)
+	spin_lock(&c->lock);
+	enough = c->s3.ghosts && c->s3.bits >= bits;
+	spin_unlock(&c->lock);
+	if (enough)
 		return;
 	ghosts = kvzalloc(kvl_s3_bytes(bits), GFP_KERNEL | __GFP_NOWARN);
 	if (!ghosts)
@@ -188,7 +191,7 @@ static bool drop(struct kvl_domain *d, struct kvl_region *r)
 static bool drop_one(struct kvl_domain *d)
 {
 	struct kvl_pool *pool = d->pool;
-	u64 tries = data_race(kvl_s3_nr(&d->cache.s3));
+	u64 tries = kvl_s3_nr(&d->cache.s3);
 	struct kvl_region *r;
 	bool done = false;
 
@@ -228,8 +231,8 @@ static bool gives_before(const struct kvl_domain *a, const struct kvl_domain *b)
 {
 	if (is_guaranteed(a) != is_guaranteed(b))
 		return is_guaranteed(b);
-	return data_race(kvl_s3_weight(&a->cache.s3)) / a->weight >
-	       data_race(kvl_s3_weight(&b->cache.s3)) / b->weight;
+	return kvl_s3_weight(&a->cache.s3) / a->weight >
+	       kvl_s3_weight(&b->cache.s3) / b->weight;
 }
 
 /*
@@ -245,7 +248,7 @@ static struct kvl_domain *choose_domain(struct kvl_pool *pool,
 	spin_lock(&pool->domain_lock);
 	list_for_each_entry(d, &pool->domains, all) {
 		if (!d->cache.on || d->cache.pass == pool->cache.pass ||
-		    !data_race(kvl_s3_nr(&d->cache.s3)) ||
+		    !kvl_s3_nr(&d->cache.s3) ||
 		    (top && !is_within(d, top)))
 			continue;
 		if (!best || gives_before(d, best))
@@ -255,6 +258,20 @@ static struct kvl_domain *choose_domain(struct kvl_pool *pool,
 		best = NULL;
 	spin_unlock(&pool->domain_lock);
 	return best;
+}
+
+/* Those of today may be in use; without any there is nothing to wait for. */
+static bool has_files(struct kvl_pool *pool, struct kvl_domain *top)
+{
+	struct kvl_domain *d;
+	bool found = false;
+
+	spin_lock(&pool->domain_lock);
+	list_for_each_entry(d, &pool->domains, all)
+		found |= d->cache.on && kvl_s3_nr(&d->cache.s3) &&
+			 (!top || is_within(d, top));
+	spin_unlock(&pool->domain_lock);
+	return found;
 }
 
 static bool is_short(struct kvl_pool *pool, struct kvl_domain *d,
@@ -301,7 +318,8 @@ static bool relieve(struct kvl_pool *pool, struct kvl_domain *top,
 		return true;
 	WRITE_ONCE(room->rest, jiffies + REST);
 	if (atomic64_read(&room->wanted)) {
-		WRITE_ONCE(room->barren, room->barren + 1);
+		WRITE_ONCE(room->barren, room->barren +
+			   (has_files(pool, top) ? 1 : KVL_CACHE_BARREN));
 		*later = true;
 	}
 	return false;

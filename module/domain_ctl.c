@@ -132,6 +132,8 @@ static long apply(struct kvl_domain *d, const struct kvlift_domain *u)
 		if (u->limit[id] &&
 		    atomic64_read(&d->tier[id].blocks) > (s64)u->limit[id])
 			kvl_domain_press(d, &pool->tiers[id]);
+	if (READ_ONCE(d->nr_caches))
+		kvl_cache_look(d);
 	/* Who waits may not need to any more. */
 	kvl_pool_slot_freed(pool);
 	return 0;
@@ -246,7 +248,7 @@ static void fill(struct kvl_domain *d, struct kvlift_domain *u, bool here)
 	u->charged = atomic64_read(&d->charged);
 	u->peak = READ_ONCE(d->peak);
 	u->total_hits = atomic64_read(&d->hits);
-	u->cache_files = data_race(kvl_s3_nr(&d->cache.s3));
+	u->cache_files = kvl_s3_nr(&d->cache.s3);
 	u->cache_dropped = atomic64_read(&d->cache.dropped);
 	u->cache_dropped_bytes = atomic64_read(&d->cache.bytes);
 	u->cache_waits = atomic64_read(&d->cache.waits);
@@ -273,7 +275,7 @@ static int show_cache(struct kvl_domain *d, char *buf, int len)
 		return 0;
 	return sysfs_emit_at(buf, len,
 			     " cache_files=%llu dropped=%lld dropped_bytes=%lld waits=%lld refused=%lld cache_memory=%zu",
-			     data_race(kvl_s3_nr(&c->s3)),
+			     kvl_s3_nr(&c->s3),
 			     (s64)atomic64_read(&c->dropped),
 			     (s64)atomic64_read(&c->bytes),
 			     (s64)atomic64_read(&c->waits),

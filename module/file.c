@@ -130,10 +130,10 @@ again:
  */
 static void used_again(struct file *file)
 {
-	if (data_race(file->private_data))
+	if (READ_ONCE(file->private_data))
 		kvl_cache_use(kvl_region(file_inode(file)));
 	else
-		data_race(file->private_data = file);
+		WRITE_ONCE(file->private_data, file);
 }
 
 static ssize_t kvl_read_iter(struct kiocb *iocb, struct iov_iter *to)

@@ -22,16 +22,16 @@ void kvl_s3_init(struct kvl_s3 *s)
 static void put(struct kvl_s3 *s, struct kvl_s3_entry *e, u8 where)
 {
 	list_add(&e->list, &s->queue[where]);
-	s->weight[where] += e->weight;
-	s->nr[where]++;
+	WRITE_ONCE(s->weight[where], s->weight[where] + e->weight);
+	WRITE_ONCE(s->nr[where], s->nr[where] + 1);
 	WRITE_ONCE(e->where, where);
 }
 
 static void take(struct kvl_s3 *s, struct kvl_s3_entry *e)
 {
 	list_del(&e->list);
-	s->weight[e->where] -= e->weight;
-	s->nr[e->where]--;
+	WRITE_ONCE(s->weight[e->where], s->weight[e->where] - e->weight);
+	WRITE_ONCE(s->nr[e->where], s->nr[e->where] - 1);
 	WRITE_ONCE(e->where, KVL_S3_NONE);
 }
 
@@ -82,7 +82,8 @@ static void put_ghost(struct kvl_s3 *s, u32 tag)
 	if (!s->ghosts)
 		return;
 	s->seq++;
-	at = g = bucket(s->ghosts, s->bits, tag);
+	g = bucket(s->ghosts, s->bits, tag);
+	at = g;
 	for (i = 0; i < KVL_S3_WAYS; i++) {
 		if (!g[i].tag || g[i].tag == tag) {
 			at = &g[i];

@@ -27,8 +27,8 @@
 typedef __u64 u64;
 typedef __u32 u32;
 typedef __u8 u8;
-#define READ_ONCE(x)	(*(volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define READ_ONCE(x)	__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #endif
 
 #define KVL_S3_MAX_USES	3
@@ -95,14 +95,16 @@ static inline void kvl_s3_use(struct kvl_s3_entry *e)
 		WRITE_ONCE(e->uses, uses + 1);
 }
 
+/* These two without the lock, too, as good as it gets then. */
 static inline u64 kvl_s3_nr(const struct kvl_s3 *s)
 {
-	return s->nr[KVL_S3_SMALL] + s->nr[KVL_S3_MAIN];
+	return READ_ONCE(s->nr[KVL_S3_SMALL]) + READ_ONCE(s->nr[KVL_S3_MAIN]);
 }
 
 static inline u64 kvl_s3_weight(const struct kvl_s3 *s)
 {
-	return s->weight[KVL_S3_SMALL] + s->weight[KVL_S3_MAIN];
+	return READ_ONCE(s->weight[KVL_S3_SMALL]) +
+	       READ_ONCE(s->weight[KVL_S3_MAIN]);
 }
 
 void kvl_s3_init(struct kvl_s3 *s);
