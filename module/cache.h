@@ -58,8 +58,13 @@ struct kvl_domain;
 struct kvl_pool;
 struct kvl_region;
 
-/* Who waits gives up when so many passes of the worker have made no room. */
-#define KVL_CACHE_BARREN	10
+/*
+ * Who waits gives up when passes of the worker, 20 ms apart, that made no room
+ * add up to so much: one that found a file which the pool itself holds counts
+ * for 1, one that found only open ones for 10, and one that found none for all.
+ */
+#define KVL_CACHE_BARREN	40
+#define KVL_CACHE_BARREN_OPEN	10
 
 /**
  * struct kvl_cache - of one domain
@@ -84,8 +89,7 @@ struct kvl_cache {
  * struct kvl_room - a budget for which files are dropped: that of a domain, or
  * the pool's
  * @wanted:	blocks that somebody waits for
- * @barren:	passes of the worker that made no room though it was wanted;
- *		one that found no file at all counts for KVL_CACHE_BARREN
+ * @barren:	grows with passes that made no room though it was wanted
  * @rest:	until then (jiffies) nothing is tried ahead of need: it was in vain
  * @pass:	the last one that looked at it; the worker's
  */
@@ -102,12 +106,14 @@ struct kvl_room {
  * @wait:	who waits for room
  * @key:	of the hash of names
  * @pass:	number of the worker's pass
+ * @held:	it has met a file that is held for a moment; the worker's, too
  */
 struct kvl_cache_pool {
 	struct kvl_room room;
 	wait_queue_head_t wait;
 	siphash_key_t key;
 	unsigned int pass;
+	bool held;
 	struct delayed_work work;
 };
 

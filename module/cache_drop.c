@@ -61,16 +61,20 @@ static bool is_held(struct kvl_region *r)
 }
 
 /*
- * An open file, a mapping or a look-up holds the dentry; a move, a lease, a
- * prefetch, or an open file made by O_TMPFILE the inode.
+ * An open file, a mapping or a look-up holds the dentry: -EBUSY. A move, a
+ * lease, a prefetch, or an open file made by O_TMPFILE holds the inode, most of
+ * them for a moment: -EAGAIN.
  */
-static bool is_in_use(struct kvl_region *r, struct dentry *alias)
+static int check_unused(struct kvl_region *r, struct dentry *alias)
 {
-	return d_count(alias) != 2 || atomic_read(&r->inode.i_count) != 2 ||
-	       r->inode.i_nlink != 1 || d_mountpoint(alias) || is_held(r);
+	if (d_count(alias) != 2 || r->inode.i_nlink != 1 || d_mountpoint(alias))
+		return -EBUSY;
+	if (atomic_read(&r->inode.i_count) != 2 || is_held(r))
+		return -EAGAIN;
+	return 0;
 }
 
-/* -ENOENT: no name; -EBUSY: in use; or what unlink(2) would say. */
+/* -ENOENT: no name; as above; or what unlink(2) would say. */
 static int unlink_file(struct kvl_region *r, u32 *tag)
 {
 	struct dentry *alias = d_find_alias(&r->inode), *parent;
@@ -82,10 +86,11 @@ static int unlink_file(struct kvl_region *r, u32 *tag)
 	parent = dget_parent(alias);
 	dir = d_inode(parent);
 	inode_lock_nested(dir, I_MUTEX_PARENT);
-	if (alias->d_parent != parent || d_unhashed(alias) ||
-	    is_in_use(r, alias)) {
-		err = -EBUSY;
-	} else {
+	if (alias->d_parent != parent || d_unhashed(alias))
+		err = -EAGAIN;
+	else
+		err = check_unused(r, alias);
+	if (!err) {
 		*tag = kvl_cache_tag(kvl_region_pool(r), alias);
 		err = vfs_unlink(&nop_mnt_idmap, dir, alias, NULL);
 	}
@@ -174,6 +179,8 @@ static bool drop(struct kvl_domain *d, struct kvl_region *r)
 	else if (READ_ONCE(r->inode.i_nlink) && READ_ONCE(c->on))
 		kvl_s3_refused(&c->s3, &r->cached);
 	spin_unlock(&c->lock);
+	if (err == -EAGAIN)
+		d->pool->cache.held = true;
 	trace_kvlift_drop(d->pool->id, d->id, r->id, bytes, r->cached.from,
 			  err);
 	if (!err) {
@@ -296,8 +303,9 @@ static bool relieve(struct kvl_pool *pool, struct kvl_domain *top,
 		    struct kvl_room *room, bool *later)
 {
 	struct kvl_domain *d;
-	unsigned int dropped = 0;
+	unsigned int dropped = 0, barren;
 
+	pool->cache.held = false;
 	if (!is_short(pool, top, room))
 		return false;
 	while (dropped < TURN && !is_enough(pool, top, room)) {
@@ -318,8 +326,10 @@ static bool relieve(struct kvl_pool *pool, struct kvl_domain *top,
 		return true;
 	WRITE_ONCE(room->rest, jiffies + REST);
 	if (atomic64_read(&room->wanted)) {
-		WRITE_ONCE(room->barren, room->barren +
-			   (has_files(pool, top) ? 1 : KVL_CACHE_BARREN));
+		barren = !has_files(pool, top) ? KVL_CACHE_BARREN :
+			 pool->cache.held      ? 1 :
+						 KVL_CACHE_BARREN_OPEN;
+		WRITE_ONCE(room->barren, room->barren + barren);
 		*later = true;
 	}
 	return false;

@@ -333,7 +333,7 @@ TRACE_EVENT(kvlift_limit,
 
 /*
  * A file of a cache directory was chosen to go. @queue: enum kvl_s3_queue;
- * @err: 0: it is dropped, else why not (-EBUSY: in use).
+ * @err: 0: it is dropped, else why not (-EBUSY: open, -EAGAIN: held).
  */
 TRACE_EVENT(kvlift_drop,
 	TP_PROTO(u32 pool, u64 domain, u64 region, u64 bytes, u32 queue,
