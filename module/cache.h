@@ -29,6 +29,11 @@
  *    close, as with unlink(2)
  *  - rename or unlink(2) against drop: looked at again under the directory's
  *    i_rwsem; what was renamed goes back into its queue
+ *  - link(2) against drop: the one name goes, the file stays and goes back into
+ *    its queue
+ *  - moves against drop: a file that the pool itself holds, for the time of a
+ *    move, goes only when nothing else can and somebody waits, one in a pass:
+ *    its room is there when the move ends
  *  - rmdir of the directory: it is held by dget_parent(), and the look above
  *    fails when the name is gone
  *  - a file that the worker has chosen is in no queue (region->dropping):
@@ -106,7 +111,10 @@ struct kvl_room {
  * @wait:	who waits for room
  * @key:	of the hash of names
  * @pass:	number of the worker's pass
- * @held:	it has met a file that is held for a moment; the worker's, too
+ * @held:	it has met a file that is held for a moment; this and the next two
+ *		are the worker's, too
+ * @stuck:	for somebody who waits there was nothing else
+ * @force:	the pass before was stuck: such a file will do
  */
 struct kvl_cache_pool {
 	struct kvl_room room;
@@ -114,6 +122,8 @@ struct kvl_cache_pool {
 	siphash_key_t key;
 	unsigned int pass;
 	bool held;
+	bool stuck;
+	bool force;
 	struct delayed_work work;
 };
 

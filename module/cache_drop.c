@@ -35,8 +35,24 @@ u32 kvl_cache_tag(struct kvl_pool *pool, struct dentry *dentry)
 	return siphash_2u64(hash, dir, &pool->cache.key);
 }
 
-/* A device, or somebody with a lease, holds a block; or it is locked. */
-static bool is_held(struct kvl_region *r)
+/* Not one of O_TMPFILE beside that with the name. */
+static bool has_one_dentry(struct inode *inode)
+{
+	struct hlist_node *first;
+	bool one;
+
+	spin_lock(&inode->i_lock);
+	first = inode->i_dentry.first;
+	one = first && !first->next;
+	spin_unlock(&inode->i_lock);
+	return one;
+}
+
+/*
+ * A device, or somebody with a lease, holds a block; or, but with @force, it is
+ * locked.
+ */
+static bool is_held(struct kvl_region *r, bool force)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_block *b;
@@ -46,8 +62,10 @@ static bool is_held(struct kvl_region *r)
 	for (i = 0; !held && (b = kvl_region_next(r, &i, U64_MAX >> 8)); i++) {
 		struct kvl_slot *s;
 
-		if (!kvl_block_trylock(b))
-			return true;
+		if (!kvl_block_trylock(b)) {
+			held = !force;
+			continue;
+		}
 		if (kvl_addr_is_memory(kvl_block_home(b))) {
 			s = kvl_mem_slot(pool, kvl_block_home(b));
 			held = s->leases ||
@@ -65,11 +83,13 @@ static bool is_held(struct kvl_region *r)
  * lease, a prefetch, or an open file made by O_TMPFILE holds the inode, most of
  * them for a moment: -EAGAIN.
  */
-static int check_unused(struct kvl_region *r, struct dentry *alias)
+static int check_unused(struct kvl_region *r, struct dentry *alias, bool force)
 {
 	if (d_count(alias) != 2 || r->inode.i_nlink != 1 || d_mountpoint(alias))
 		return -EBUSY;
-	if (atomic_read(&r->inode.i_count) != 2 || is_held(r))
+	if (is_held(r, force) ||
+	    (atomic_read(&r->inode.i_count) != 2 &&
+	     !(force && has_one_dentry(&r->inode))))
 		return -EAGAIN;
 	return 0;
 }
@@ -89,10 +109,14 @@ static int unlink_file(struct kvl_region *r, u32 *tag)
 	if (alias->d_parent != parent || d_unhashed(alias))
 		err = -EAGAIN;
 	else
-		err = check_unused(r, alias);
+		err = check_unused(r, alias,
+				   kvl_region_pool(r)->cache.force);
 	if (!err) {
 		*tag = kvl_cache_tag(kvl_region_pool(r), alias);
 		err = vfs_unlink(&nop_mnt_idmap, dir, alias, NULL);
+		/* Somebody has just given it another name. */
+		if (!err && READ_ONCE(r->inode.i_nlink))
+			err = -EMLINK;
 	}
 	inode_unlock(dir);
 	dput(alias);
@@ -303,12 +327,13 @@ static bool relieve(struct kvl_pool *pool, struct kvl_domain *top,
 		    struct kvl_room *room, bool *later)
 {
 	struct kvl_domain *d;
+	unsigned int turn = pool->cache.force ? 1 : TURN;
 	unsigned int dropped = 0, barren;
 
 	pool->cache.held = false;
 	if (!is_short(pool, top, room))
 		return false;
-	while (dropped < TURN && !is_enough(pool, top, room)) {
+	while (dropped < turn && !is_enough(pool, top, room)) {
 		d = choose_domain(pool, top);
 		if (!d)
 			break;
@@ -324,12 +349,16 @@ static bool relieve(struct kvl_pool *pool, struct kvl_domain *top,
 	}
 	if (dropped)
 		return true;
+	/* There was room, or there is by now: who waits knows. */
+	if (is_enough(pool, top, room))
+		return false;
 	WRITE_ONCE(room->rest, jiffies + REST);
 	if (atomic64_read(&room->wanted)) {
 		barren = !has_files(pool, top) ? KVL_CACHE_BARREN :
 			 pool->cache.held      ? 1 :
 						 KVL_CACHE_BARREN_OPEN;
 		WRITE_ONCE(room->barren, room->barren + barren);
+		pool->cache.stuck |= pool->cache.held;
 		*later = true;
 	}
 	return false;
@@ -362,6 +391,8 @@ void kvl_cache_work(struct work_struct *work)
 	struct kvl_domain *d;
 
 	pool->cache.pass++;
+	pool->cache.force = pool->cache.stuck;
+	pool->cache.stuck = false;
 	more = relieve(pool, NULL, &pool->cache.room, &later);
 	while ((d = next_short(pool))) {
 		more |= relieve(pool, d, &d->room, &later);

@@ -65,7 +65,26 @@ umount_pool
 mkpool 64K 4M - 8M
 mkdir $MNT/h
 run kvlift domain set $MNT/h --total 6M --cache on
-cache $MNT/h hammer $([ -n "$KVLIFT_FULL" ] && echo 300 || echo 12) 7 || fail "hammer"
+cache $MNT/h hammer ${KVLIFT_FULL:+30}12 7 || fail "hammer"
+# The same with limits and the mark changing under it, freezes and remounts.
+(
+	while :; do
+		fsfreeze -f $MNT && sleep 0.05 && fsfreeze -u $MNT
+		mount -o remount,ro $MNT && mount -o remount,rw $MNT
+		mv $MNT/h $MNT/i && mv $MNT/i $MNT/h
+		sleep 0.1
+	done
+) 2>/dev/null &
+chaos=$!
+cache $MNT/h wild ${KVLIFT_FULL:+30}8 11 || fail "hammer, wild"
+kill $chaos
+wait $chaos 2>/dev/null
+fsfreeze -u $MNT 2>/dev/null
+mount -o remount,rw $MNT
+[ ! -d $MNT/i ] || mv $MNT/i $MNT/h
+rm -r $MNT/h
+mkdir $MNT/h
+run kvlift domain set $MNT/h --total 6M --cache on
 for n in 1 2 3; do
 	for i in $(seq 30); do
 		kvtctl fill $MNT/h/u$n.$i "$i" 131072 || fail "fill u$n.$i"
