@@ -31,12 +31,25 @@ for i in $(seq 12); do
 done
 run mount -o remount,ro $MNT
 run mount -o remount,rw $MNT
+T=/sys/kernel/tracing
+if [ -e $T/events/kvlift ]; then
+	echo 1 >$T/events/kvlift/kvlift_drop/enable
+	kvlift trace --json --events drop --count 1 --duration 20s >$TMP/drop 2>$TMP/err &
+	live=$!
+	until_true 20 grep -q watching $TMP/err || fail "kvlift trace: $(cat $TMP/err)"
+fi
 run kvlift domain set $MNT/c --total 512K
 for _ in $(seq 100); do
 	[ "$(ls $MNT/c | wc -l)" -gt 8 ] || break
 	sleep 0.1
 done
 [ "$(ls $MNT/c | wc -l)" -le 8 ] || fail "a lower limit does not drop: $(ls $MNT/c)"
+if [ -e $T/events/kvlift ]; then
+	wait $live || fail "kvlift trace: $(cat $TMP/err)"
+	grep -q '"event":"drop".*"why":"small".*"bytes":65536,"err":0' $TMP/drop || fail "no event: $(cat $TMP/drop)"
+	grep -q 'kvlift_drop: pool=.* bytes=65536 queue=small err=0$' $T/trace || fail "no kvlift_drop: $(tail -n 3 $T/trace)"
+	echo 0 >$T/events/kvlift/kvlift_drop/enable
+fi
 run kvlift domain set $MNT/c --cache off
 kvlift domain show $MNT/c | grep -q cache && fail "still a cache"
 rm -r $MNT/c

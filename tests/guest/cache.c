@@ -11,6 +11,7 @@
 #include "fstest.h"
 
 #include <linux/falloc.h>
+#include <sys/inotify.h>
 
 #define LIMIT 32 /* blocks of the domain of a case */
 
@@ -216,6 +217,35 @@ static void fill_thrice(void)
 	IS(d.cache_dropped_bytes, (3 * LIMIT - whole) * bs);
 	IS(d.cache_refused, 0);
 	clear("d", 3 * LIMIT);
+}
+
+/* Who watches the directory is told, by name. */
+static void seen_by_inotify(void)
+{
+	char ev[4096] __attribute__((aligned(8)));
+	unsigned int i, deleted = 0, there_now;
+	int fd = MUST(inotify_init1(IN_NONBLOCK));
+	ssize_t n;
+
+	make("d", LIMIT, KVLIFT_DOMAIN_CACHE);
+	OK(inotify_add_watch(fd, "d", IN_DELETE));
+	for (i = 0; i < 2 * LIMIT; i++)
+		OK(put("d", name_of("d", i), i, bs));
+	wait_ahead("d");
+	there_now = there("d", 2 * LIMIT);
+	while ((n = read(fd, ev, sizeof(ev))) > 0) {
+		const struct inotify_event *e;
+		ssize_t at;
+
+		for (at = 0; at < n; at += (ssize_t)(sizeof(*e) + e->len)) {
+			e = (const void *)(ev + at);
+			deleted += e->mask & IN_DELETE && e->len &&
+				   e->name[0] == 'o';
+		}
+	}
+	IS(deleted, 2 * LIMIT - there_now);
+	close(fd);
+	clear("d", 2 * LIMIT);
 }
 
 /* The control: without the mark nothing goes, and the limit is an error. */
@@ -585,17 +615,12 @@ static void drop_against(void)
 }
 
 static const struct fstest tests[] = {
-	{ "flags", flags_in_and_out },
-	{ "thrice", fill_thrice },
-	{ "control", not_a_cache },
-	{ "unsealed", unsealed_stays },
-	{ "inuse", in_use_stays },
-	{ "allopen", all_open },
-	{ "waits", write_waits },
-	{ "late", enters_late },
-	{ "sizes", sizes },
-	{ "reserve", reserve_and_fault },
-	{ "others", for_others },
+	{ "flags", flags_in_and_out },	  { "thrice", fill_thrice },
+	{ "inotify", seen_by_inotify },	  { "control", not_a_cache },
+	{ "unsealed", unsealed_stays },	  { "inuse", in_use_stays },
+	{ "allopen", all_open },	  { "waits", write_waits },
+	{ "late", enters_late },	  { "sizes", sizes },
+	{ "reserve", reserve_and_fault }, { "others", for_others },
 	{ "against", drop_against },
 };
 
