@@ -229,7 +229,12 @@ static struct kvl_room *in_the_way(struct kvl_pool *pool,
 	return has_room(pool, NULL, blocks) ? NULL : &pool->cache.room;
 }
 
-/* 0: there is room now, or there was. */
+static bool is_barren(struct kvl_room *room, unsigned int since)
+{
+	return READ_ONCE(room->barren) - since >= KVL_CACHE_BARREN;
+}
+
+/* 0: there is room now, or there was and somebody else has taken it. */
 static int wait(struct kvl_region *r, struct kvl_domain *d,
 		struct kvl_room *room, u64 blocks, unsigned long until)
 {
@@ -245,13 +250,14 @@ static int wait(struct kvl_region *r, struct kvl_domain *d,
 	kvl_cache_kick(pool);
 	left = wait_event_killable_timeout(pool->cache.wait,
 					   has_room(pool, d, blocks) ||
-					   READ_ONCE(room->barren) - barren >=
-						   KVL_CACHE_BARREN,
+						   is_barren(room, barren),
 					   left);
 	atomic64_sub(blocks, &room->wanted);
 	if (left < 0)
 		return -EINTR;
-	return has_room(pool, d, blocks) ? 0 : -ETIMEDOUT;
+	if ((left && !is_barren(room, barren)) || has_room(pool, d, blocks))
+		return 0;
+	return -ETIMEDOUT;
 }
 
 int kvl_cache_wait(struct kvl_region *r, u64 blocks, int err,
