@@ -3,7 +3,7 @@
 # Keyed objects and batches: what is put is got, whole or not at all.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
-# time: 180
+# time: 300
 # long: 1200
 . "$(dirname "$0")/lib.sh"
 
@@ -42,6 +42,44 @@ run objects $MNT stress 4 2 $n $t 0
 run objects $MNT stress 8 4 $n $t 1
 [ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
 rm -f $MNT/*
+expect_used 0
+umount_pool
+
+# A cache that holds a third of them, shared by many processes: hits as the
+# simulator says, never more than its limit, and none of it wrong.
+n=3000 u=20000
+[ -z "$KVLIFT_FULL" ] || n=100000 u=400000
+third=$((n / 3))
+mkpool 16K $((third * 16 / 4 + 1024))K - $((third * 16 + 16384))K
+new_cache() {
+	rm -rf $MNT/c
+	mkdir $MNT/c
+	run kvlift domain set $MNT/c --total $((third * 16))K --cache on
+}
+# figure NAME: of the domain
+figure() {
+	kvlift domain show $MNT/c --json >"$TMP/domain" || fail "domain show"
+	json "$TMP/domain" "d['$1']"
+}
+# hits_of POLICY: in the simulator
+hits_of() {
+	kvlift simulate "$TMP/trace.jsonl" --cache $third --policy "$1" --json >"$TMP/sim" || fail simulate
+	json "$TMP/sim" 'd[0]["refs"] - d[0]["fills"]'
+}
+for k in 0 1; do
+	new_cache
+	run objects $MNT/c share 8 4 $n $u $k "$TMP/trace.jsonl" >"$TMP/out"
+	hits=$(sed -n 's/^hits \([0-9]*\) .*/\1/p' "$TMP/out") s3=$(hits_of s3fifo)
+	say "kill $k: $(head -n 1 "$TMP/out"); S3-FIFO in the simulator $s3, FIFO $(hits_of fifo); dropped $(counter cache_dropped)"
+	[ $((50 * (hits > s3 ? hits - s3 : s3 - hits))) -le "$s3" ] || fail "more than 2 % off: $hits, not $s3"
+	[ "$(counter cache_dropped)" -gt 0 ] || fail "nothing was dropped"
+	[ "$(figure peak)" -le $third ] || fail "$(figure peak) blocks were stored, $third are allowed"
+done
+new_cache
+run objects $MNT/c stress 8 4 $n $t 1
+[ "$(figure peak)" -le $third ] || fail "$(figure peak) blocks were stored, $third are allowed"
+[ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
+rm -r $MNT/c
 # What was being put by those that were killed has gone with them.
 expect_used 0
 check_clean

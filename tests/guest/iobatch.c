@@ -181,7 +181,9 @@ static void blocks(struct kvlift_io *io)
 	e = wait_one(io);
 	IS(kvlift_where(r, 0, 2 * SOME, now), 2 * SOME);
 	for (i = SOME; i < 2 * SOME; i++)
-		CHECK(now[i] == word[i], "leased block %u has moved", i);
+		/* It may have got a shadow. */
+		CHECK(!((now[i] ^ word[i]) & ~KVLIFT_LOC_SHADOW),
+		      "leased block %u has moved", i);
 	for (i = SOME; i < 2 * SOME; i++) {
 		item[i].op = KVLIFT_ITEM_RELEASE;
 		item[i].res = -1;
@@ -334,7 +336,7 @@ static void *submitter(void *arg)
 					break;
 		} while (i < NR);
 		/* Between the last result and the event is a moment. */
-		IS(kvlift_io_drain(m->io, 20000), 0);
+		IS(kvlift_io_drain(m->io, 120000), 0);
 		for (i = 0; i < NR; i++)
 			IS(o->item[i].res, 0);
 	}
@@ -350,7 +352,8 @@ static void many_threads(void)
 	struct kvlift_io_event e[8];
 	struct many m[4];
 	pthread_t t[4];
-	unsigned int i;
+	/* Much is copied where blocks are large. */
+	unsigned int rounds = bs > 1 << 20 ? 1 : 8, i;
 	int n;
 
 	IS(kvlift_region_create(pool, "blocks", NR * bs, 0600, &m[0].r), 0);
@@ -358,14 +361,14 @@ static void many_threads(void)
 	for (i = 0; i < 4; i++) {
 		m[i] = m[0];
 		m[i].who = i;
-		m[i].rounds = 8;
+		m[i].rounds = rounds;
 		MUST(pthread_create(&t[i], NULL, submitter, &m[i]) ? -1 : 0);
 	}
 	for (i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	while ((n = kvlift_io_poll(m[0].io, e, 8)) > 0)
 		events_seen += (unsigned int)n;
-	IS(events_seen, 4 * 8);
+	IS(events_seen, 4 * rounds);
 	kvlift_io_close(m[0].io);
 	kvlift_region_close(m[0].r);
 	OK(unlinkat(kvlift_pool_fd(pool), "blocks", 0));

@@ -6,8 +6,10 @@
  *	objects DIR basic
  *	objects DIR put KEY LEN | get KEY LEN RESULT	one object
  *	objects DIR stress PROCS THREADS OBJECTS SECONDS KILL
- *	objects DIR torn	puts that are not atomic are found out: ends
- *with 0 when a reader saw a part of one
+ *	objects DIR share PROCS THREADS OBJECTS USES KILL TRACE
+ *				objects of a block each, of which a cache holds
+ *a part; TRACE gets the uses in their order objects DIR torn	puts that are
+ *not atomic are found out: ends with 0 when a reader saw a part of one
  */
 #include <math.h>
 #include <pthread.h>
@@ -236,6 +238,8 @@ static struct counts {
 	uint64_t puts, had, full, hits, misses, deletes, maps;
 	uint64_t wrong, errors;
 	uint32_t stop;
+	uint32_t made, nr; /* uses so far, and to be made */
+	uint32_t order[];  /* which object each of them was of, plus one */
 } * counts;
 
 #define ADD(what) __atomic_add_fetch(&counts->what, 1, __ATOMIC_RELAXED)
@@ -339,6 +343,53 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* One use of an object of a block: got, or else put. */
+static void use(uint32_t k, char *buf)
+{
+	char key[KVLIFT_KEY_MAX];
+	size_t n = key_of(k, key);
+	ssize_t got = kvlift_get(cache, key, n, buf, bs);
+	int ret;
+
+	if (got >= 0) {
+		ADD(hits);
+		if ((size_t)got != bs || kvt_diff(buf, bs, k, 0) >= 0)
+			ADD(wrong);
+		return;
+	}
+	if (got != -ENOENT)
+		ADD(errors);
+	ADD(misses);
+	kvt_fill(buf, bs, k, 0);
+	ret = kvlift_put(cache, key, n, buf, bs, 0);
+	if (!ret)
+		ADD(puts);
+	else if (ret == 1)
+		ADD(had);
+	else if (ret == -EAGAIN)
+		ADD(full);
+	else if (ADD(errors) < 10)
+		fprintf(stderr, "put of %u: %s\n", k, kvlift_strerror(ret));
+}
+
+static void *share_work(void *arg)
+{
+	struct worker *w = arg;
+	char *buf = malloc(bs);
+	uint32_t i, k;
+
+	while ((i = __atomic_fetch_add(&counts->made, 1, __ATOMIC_RELAXED)) <
+	       counts->nr) {
+		k = (uint32_t)some(w);
+		counts->order[i] = k + 1;
+		use(k, buf);
+	}
+	free(buf);
+	return NULL;
+}
+
+static void *(*job)(void *) = work;
+
 static pid_t start(unsigned int threads, uint64_t objects, uint64_t seed)
 {
 	struct worker w[64];
@@ -350,7 +401,7 @@ static pid_t start(unsigned int threads, uint64_t objects, uint64_t seed)
 	for (i = 0; i < threads; i++) {
 		w[i].seed = seed * 64 + i + 1;
 		w[i].objects = objects;
-		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
+		if (pthread_create(&w[i].thread, NULL, job, &w[i]))
 			_exit(1);
 	}
 	for (i = 0; i < threads; i++)
@@ -420,6 +471,74 @@ static void stress(unsigned int procs, unsigned int threads, uint64_t objects,
 	check_all(objects);
 }
 
+/* A use of which its process did not come to say what it was of is left out. */
+static void write_trace(const char *path)
+{
+	FILE *f = fopen(path, "w");
+	uint32_t i, n = 0;
+
+	if (!f)
+		kvt_die("%s", path);
+	for (i = 0; i < counts->nr; i++)
+		if (counts->order[i])
+			fprintf(f,
+				"{\"timestamp\":%u,\"input_length\":512,\"hash_ids\":[%u]}\n",
+				n++, counts->order[i]);
+	OK(fclose(f));
+}
+
+/* Those that have ended by themselves, until all have. */
+static unsigned int reap(pid_t *pid, unsigned int procs)
+{
+	unsigned int i, n = 0;
+	pid_t gone;
+	int status;
+
+	while ((gone = waitpid(-1, &status, WNOHANG)) > 0) {
+		CHECK(WIFEXITED(status) && !WEXITSTATUS(status),
+		      "a process ended with %x", (unsigned int)status);
+		for (i = 0; i < procs; i++)
+			if (pid[i] == gone)
+				pid[i] = 0;
+		n++;
+	}
+	return n;
+}
+
+static void share(unsigned int procs, unsigned int threads, uint64_t objects,
+		  bool killing, const char *trace)
+{
+	unsigned int i, killed = 0, left = procs;
+	uint64_t seed = 7;
+	pid_t pid[64];
+	int status;
+
+	job = share_work;
+	for (i = 0; i < procs; i++)
+		pid[i] = start(threads, objects, i + 1);
+	while ((left -= reap(pid, procs))) {
+		kvt_msleep(100);
+		i = (unsigned int)kvt_rand_below(&seed, (procs + 1) / 2);
+		if (!killing || !pid[i] || kvt_rand_below(&seed, 3) ||
+		    __atomic_load_n(&counts->made, __ATOMIC_RELAXED) >=
+			    counts->nr)
+			continue;
+		kill(pid[i], SIGKILL);
+		waitpid(pid[i], &status, 0);
+		/* It may have been about to end by itself. */
+		killed += WIFSIGNALED(status);
+		pid[i] = start(threads, objects, procs + killed);
+	}
+	write_trace(trace);
+	printf("hits %" PRIu64 " misses %" PRIu64 " puts %" PRIu64
+	       " had %" PRIu64 " full %" PRIu64 " killed %u\n",
+	       counts->hits, counts->misses, counts->puts, counts->had,
+	       counts->full, killed);
+	IS(counts->wrong, 0);
+	IS(counts->errors, 0);
+	CHECK(!killing || killed);
+}
+
 /* A file that is written where readers look for it. */
 static void *write_in_place(void *arg)
 {
@@ -486,6 +605,7 @@ static int one(char **argv)
 
 int main(int argc, char **argv)
 {
+	uint32_t uses = 0;
 	int ret;
 
 	if (argc < 3)
@@ -495,8 +615,12 @@ int main(int argc, char **argv)
 	if (ret)
 		kvt_die("%s: %s", argv[1], kvlift_strerror(ret));
 	bs = kvlift_pool_block_size(pool);
-	counts = MUST(mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	if (!strcmp(argv[2], "share") && argc == 9)
+		uses = (uint32_t)strtoul(argv[6], NULL, 0);
+	counts = MUST(mmap(NULL, sizeof(*counts) + uses * sizeof(uint32_t),
+			   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			   -1, 0));
+	counts->nr = uses;
 	if (!strcmp(argv[2], "basic"))
 		basic();
 	else if (!strcmp(argv[2], "torn"))
@@ -505,6 +629,9 @@ int main(int argc, char **argv)
 		stress((unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
 		       strtoull(argv[5], NULL, 0), (unsigned int)atoi(argv[6]),
 		       atoi(argv[7]));
+	else if (uses)
+		share((unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
+		      strtoull(argv[5], NULL, 0), atoi(argv[7]), argv[8]);
 	else if (argc >= 5)
 		return one(argv);
 	else
