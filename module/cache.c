@@ -219,6 +219,16 @@ static bool has_room(struct kvl_pool *pool, struct kvl_domain *d, u64 blocks)
 	return kvl_cache_room(pool, d, &max) >= (s64)blocks;
 }
 
+/* More than the whole budget: nothing needs to go for that. */
+static bool is_hopeless(struct kvl_region *r, struct kvl_domain *d, u64 blocks)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	s64 max, has = inode_get_bytes(&r->inode) >> pool->block_shift;
+
+	kvl_cache_room(pool, d, &max);
+	return has + (s64)blocks > max;
+}
+
 /* The innermost budget that so many blocks do not fit into, or NULL. */
 static struct kvl_room *in_the_way(struct kvl_pool *pool,
 				   struct kvl_domain **d, u64 blocks)
@@ -275,7 +285,8 @@ int kvl_cache_wait(struct kvl_region *r, u64 blocks, int err,
 		if (!room)
 			ret = w->tries++ < TRIES &&
 			      time_before(jiffies, w->until) ? 0 : -ETIMEDOUT;
-		else if (!d || READ_ONCE(d->nr_caches))
+		else if ((!d || READ_ONCE(d->nr_caches)) &&
+			 !is_hopeless(r, d, blocks))
 			ret = wait(r, d, room, blocks, w->until);
 	}
 	if (ret != -ETIMEDOUT)

@@ -504,7 +504,12 @@ static void reserve_and_fault(void)
 	OK(fallocate(fd, 0, 0, (off_t)(LIMIT / 2 * bs)));
 	within("d", LIMIT);
 	OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, (off_t)(LIMIT * 3 / 4 * bs)));
+	/* More than there can be: nothing goes in vain. */
+	wait_ahead("d");
+	i = (unsigned int)get("d").cache_files;
+	CHECK(i);
 	ERR(fallocate(fd, 0, 0, (off_t)((LIMIT + 1) * bs)), EAGAIN);
+	IS(get("d").cache_files, i);
 	OK(ftruncate(fd, 0));
 	for (i = LIMIT; get("d").charged < LIMIT; i++)
 		OK(put("d", name_of("d", i), i, bs));
