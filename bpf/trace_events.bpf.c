@@ -231,6 +231,28 @@ int event_limit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* pool, domain, region, bytes, queue, err: of a whole file */
+SEC("raw_tp/kvlift_drop")
+int event_drop(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvl_trace_event *e;
+
+	if (!instant(ARG(ctx, 0), ARG(ctx, 2)))
+		return 0;
+	e = event(KVL_EV_DROP, ctx);
+	if (!e)
+		return 0;
+	e->region = ARG(ctx, 2);
+	e->index = 0;
+	e->count = 0;
+	e->why = ARG(ctx, 4);
+	e->err = ARG(ctx, 5);
+	e->arg[0] = ARG(ctx, 3);
+	e->arg[1] = ARG(ctx, 1);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
 /* pool, domain, name, kind, code, reason: never too short to be told, either */
 SEC("raw_tp/kvlift_policy_exit")
 int event_policy(struct bpf_raw_tracepoint_args *ctx)

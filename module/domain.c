@@ -57,6 +57,8 @@ struct kvl_domain *kvl_domain_create(struct kvl_pool *pool,
 	INIT_LIST_HEAD(&d->children);
 	for (i = 0; i < KVLIFT_NR_TIERS; i++)
 		INIT_LIST_HEAD(&d->tier[i].lru);
+	kvl_cache_init(&d->cache);
+	d->room.rest = jiffies;
 	spin_lock(&pool->domain_lock);
 	if (pool->nr_domains == KVL_MAX_DOMAINS) {
 		spin_unlock(&pool->domain_lock);
@@ -81,6 +83,18 @@ struct kvl_domain *kvl_domain_get(struct kvl_domain *d)
 	return d;
 }
 
+void kvl_domain_mark_cache(struct kvl_domain *d, bool on)
+{
+	struct kvl_domain *i;
+
+	lockdep_assert_held(&d->pool->domain_lock);
+	if (d->cache.on == on)
+		return;
+	WRITE_ONCE(d->cache.on, on);
+	for (i = d; i; i = i->parent)
+		WRITE_ONCE(i->nr_caches, i->nr_caches + (on ? 1 : -1));
+}
+
 static void release(struct kref *ref)
 {
 	struct kvl_domain *d = container_of(ref, struct kvl_domain, ref);
@@ -95,10 +109,12 @@ static void release(struct kref *ref)
 		WARN_ON_ONCE(atomic64_read(&d->tier[i].leaving));
 	}
 	spin_lock(&pool->domain_lock);
+	kvl_domain_mark_cache(d, false);
 	list_del(&d->sibling);
 	list_del(&d->all);
 	pool->nr_domains--;
 	spin_unlock(&pool->domain_lock);
+	kvl_cache_destroy(&d->cache);
 	kfree(d);
 	atomic_dec(&kvl_objects.domains);
 	/* As deep as domains nest. */

@@ -23,6 +23,7 @@
 #include <linux/kvlift.h>
 #include <linux/list.h>
 
+#include "cache.h"
 #include "tier.h"
 
 struct file;
@@ -83,6 +84,7 @@ struct kvl_domain_tier {
  * @hits:	charges refused
  * @max_charged: what @total_limit and the limits of the tiers together allow,
  *		U64_MAX for no bound
+ * @nr_caches:	domains in it, itself among them, that are caches
  */
 struct kvl_domain {
 	struct kref ref;
@@ -108,6 +110,10 @@ struct kvl_domain {
 	u32 lease_percent;
 	u32 pin_percent;
 	u16 advisor;		/* of its own policy, 0: that of the one around it */
+
+	unsigned int nr_caches;
+	struct kvl_cache cache;	/* cache.h; its mark by pool->domain_lock */
+	struct kvl_room room;
 };
 
 /* -ENOMEM, -EUSERS. @parent is NULL for the root. */
@@ -121,6 +127,9 @@ u64 kvl_domain_bound(const struct kvl_domain *d);
 
 /* The domain of an inode, which may be a directory that becomes one. */
 struct kvl_domain *kvl_domain_of(struct kvl_region *r);
+
+/* Sets or takes off the mark of a cache. Needs pool->domain_lock. */
+void kvl_domain_mark_cache(struct kvl_domain *d, bool on);
 
 /* The directory has no name any more: its guarantees go to others. */
 void kvl_domain_removed(struct kvl_region *dir);

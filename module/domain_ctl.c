@@ -52,6 +52,9 @@ static long check_values(struct kvl_pool *pool, const struct kvlift_domain *u)
 	unsigned int id, slowest = 0;
 	bool unlimited = false;
 
+	/* Others are only given out. */
+	if (u->flags & ~(KVLIFT_DOMAIN_HERE | KVLIFT_DOMAIN_CACHE))
+		return -EINVAL;
 	if (u->pad || memchr_inv(u->reserved, 0, sizeof(u->reserved)) ||
 	    !u->weight || u->weight > KVLIFT_DOMAIN_WEIGHT_MAX ||
 	    u->lease_percent > 100 || u->pin_percent > 100 ||
@@ -122,12 +125,15 @@ static long apply(struct kvl_domain *d, const struct kvlift_domain *u)
 	WRITE_ONCE(d->lease_percent, u->lease_percent);
 	WRITE_ONCE(d->pin_percent, u->pin_percent);
 	d->weight = u->weight;
+	kvl_domain_mark_cache(d, u->flags & KVLIFT_DOMAIN_CACHE);
 	spin_unlock(&pool->domain_lock);
 	/* What is above a limit now has to go. */
 	for (id = 0; id < KVLIFT_NR_TIERS; id++)
 		if (u->limit[id] &&
 		    atomic64_read(&d->tier[id].blocks) > (s64)u->limit[id])
 			kvl_domain_press(d, &pool->tiers[id]);
+	if (READ_ONCE(d->nr_caches))
+		kvl_cache_look(d);
 	/* Who waits may not need to any more. */
 	kvl_pool_slot_freed(pool);
 	return 0;
@@ -181,6 +187,7 @@ long kvl_domain_ioctl_set(struct file *file, void __user *arg)
 	struct inode *inode = file_inode(file);
 	struct kvl_region *r = kvl_region(inode);
 	struct kvlift_domain u;
+	bool was_cache;
 	long err;
 
 	if (!S_ISDIR(inode->i_mode))
@@ -195,11 +202,17 @@ long kvl_domain_ioctl_set(struct file *file, void __user *arg)
 	err = mnt_want_write_file(file);
 	if (err)
 		return err;
-	inode_lock(inode);
+	/* Those of its files come inside of it. */
+	inode_lock_nested(inode, I_MUTEX_PARENT);
+	was_cache = r->domain->id == r->id && r->domain->cache.on;
 	if (r->domain->id == r->id)
 		err = apply(r->domain, &u);
 	else
 		err = create(r, file->f_path.dentry, &u);
+	if (!err && was_cache && !(u.flags & KVLIFT_DOMAIN_CACHE))
+		kvl_cache_empty(r->domain);
+	else if (!err && !was_cache && u.flags & KVLIFT_DOMAIN_CACHE)
+		kvl_cache_fill(r->domain);
 	inode_unlock(inode);
 	mnt_drop_write_file(file);
 	return err;
@@ -211,6 +224,8 @@ static void fill(struct kvl_domain *d, struct kvlift_domain *u, bool here)
 
 	if (here)
 		u->flags |= KVLIFT_DOMAIN_HERE;
+	if (d->cache.on)
+		u->flags |= KVLIFT_DOMAIN_CACHE;
 	u->id = d->id;
 	u->parent = d->parent ? d->parent->id : 0;
 	u->depth = d->depth;
@@ -233,6 +248,11 @@ static void fill(struct kvl_domain *d, struct kvlift_domain *u, bool here)
 	u->charged = atomic64_read(&d->charged);
 	u->peak = READ_ONCE(d->peak);
 	u->total_hits = atomic64_read(&d->hits);
+	u->cache_files = kvl_s3_nr(&d->cache.s3);
+	u->cache_dropped = atomic64_read(&d->cache.dropped);
+	u->cache_dropped_bytes = atomic64_read(&d->cache.bytes);
+	u->cache_waits = atomic64_read(&d->cache.waits);
+	u->cache_refused = atomic64_read(&d->cache.refused);
 }
 
 long kvl_domain_ioctl_get(struct file *file, void __user *arg)
@@ -245,6 +265,22 @@ long kvl_domain_ioctl_get(struct file *file, void __user *arg)
 	fill(r->domain, &u, r->domain->id == r->id);
 	spin_unlock(&pool->domain_lock);
 	return copy_to_user(arg, &u, sizeof(u)) ? -EFAULT : 0;
+}
+
+static int show_cache(struct kvl_domain *d, char *buf, int len)
+{
+	struct kvl_cache *c = &d->cache;
+
+	if (!c->on)
+		return 0;
+	return sysfs_emit_at(buf, len,
+			     " cache_files=%llu dropped=%lld dropped_bytes=%lld waits=%lld refused=%lld cache_memory=%zu",
+			     kvl_s3_nr(&c->s3),
+			     (s64)atomic64_read(&c->dropped),
+			     (s64)atomic64_read(&c->bytes),
+			     (s64)atomic64_read(&c->waits),
+			     (s64)atomic64_read(&c->refused),
+			     kvl_cache_memory(c));
 }
 
 /* A line per domain, parents before children; as many as fit into a page. */
@@ -274,6 +310,7 @@ ssize_t kvl_domain_show_all(struct kvl_pool *pool, char *buf)
 					     (s64)atomic64_read(&dt->blocks),
 					     dt->limit, dt->guarantee);
 		}
+		len += show_cache(d, buf, len);
 		len += sysfs_emit_at(buf, len, "\n");
 	}
 	spin_unlock(&pool->domain_lock);

@@ -236,7 +236,10 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 			ret = map_block(vmf, r, index, b, huge);
 		else if (kvl_block_lost(b))
 			ret = VM_FAULT_HWPOISON;
-		else if (err != -EAGAIN)
+		/* Room may be made, but that has been waited for already. */
+		else if (err != -EAGAIN &&
+			 (vmf->flags & FAULT_FLAG_TRIED ||
+			  !kvl_cache_helps(r, err)))
 			ret = VM_FAULT_SIGBUS;
 	} else if (kvl_addr_is_memory(home)) {
 		ret = map_block(vmf, r, index, b, huge);
@@ -324,6 +327,7 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 			     u64 index, struct kvl_block *b, struct wait *wait)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_cache_wait room = {};
 	struct file *file = NULL;
 	vm_fault_t ret;
 	unsigned int ahead = 0;
@@ -351,8 +355,11 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	/* Somebody holds it: see memerr.c. */
 	if (is_in_bad_slot(pool, b))
 		fsleep(BAD_SLOT_US);
-	err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
-				      KVL_RES_IN_SIZE, ahead);
+	do {
+		err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
+					      KVL_RES_IN_SIZE, ahead);
+	} while (kvl_cache_helps(r, err) &&
+		 !(err = kvl_cache_wait(r, 1, err, &room)));
 	kvl_count(pool, KVL_C_FAULT_WAITS);
 	start = ktime_get_ns() - start;
 	kvl_count_add(pool, KVL_C_FAULT_WAIT_NS, start);

@@ -124,6 +124,18 @@ again:
 	return done;
 }
 
+/*
+ * For a cache an open counts as a use, and each read of the beginning after
+ * the first that it was for. Two of them at once may count as one.
+ */
+static void used_again(struct file *file)
+{
+	if (READ_ONCE(file->private_data))
+		kvl_cache_use(kvl_region(file_inode(file)));
+	else
+		WRITE_ONCE(file->private_data, file);
+}
+
 static ssize_t kvl_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *file = iocb->ki_filp;
@@ -131,6 +143,8 @@ static ssize_t kvl_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	struct kvl_pool *pool = kvl_sb_pool(inode->i_sb);
 	ssize_t total = 0, done = 0;
 
+	if (!iocb->ki_pos)
+		used_again(file);
 	while (iov_iter_count(to)) {
 		loff_t pos = iocb->ki_pos, size = i_size_read(inode);
 		u32 off = pos & (pool->block_size - 1);
@@ -409,23 +423,30 @@ static ssize_t write_block(struct kvl_region *r, u64 index, u32 off, size_t n,
 	return write_resident(r, index, b, off, n, from);
 }
 
-static ssize_t kvl_write_iter(struct kiocb *iocb, struct iov_iter *from)
+/* Adds to *@total what it has written. 0, or why there is no more. */
+static ssize_t write_locked(struct kiocb *iocb, struct iov_iter *from,
+			    ssize_t *total)
 {
 	struct file *file = iocb->ki_filp;
 	struct inode *inode = file_inode(file);
 	struct kvl_region *r = kvl_region(inode);
 	struct kvl_pool *pool = kvl_sb_pool(inode->i_sb);
-	ssize_t total = 0, done;
+	ssize_t done;
 
-	inode_lock(inode);
-	done = r->sealed ? -EPERM : generic_write_checks(iocb, from);
+	if (r->sealed)
+		return -EPERM;
+	/* Somebody else has written meanwhile: what is left is not appended. */
+	if (*total && iocb->ki_flags & IOCB_APPEND &&
+	    iocb->ki_pos != i_size_read(inode))
+		return 0;
+	done = generic_write_checks(iocb, from);
 	if (done <= 0)
-		goto unlock;
+		return done;
 	done = file_modified(file);
 	if (!done)
 		done = kvl_region_grow(r, iocb->ki_pos);
 	if (done)
-		goto unlock;
+		return done;
 	while (iov_iter_count(from)) {
 		loff_t pos = iocb->ki_pos;
 		u32 off = pos & (pool->block_size - 1);
@@ -434,17 +455,40 @@ static ssize_t kvl_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 		done = write_block(r, pos >> pool->block_shift, off, n, from);
 		if (done <= 0)
-			break;
+			return done;
 		iocb->ki_pos += done;
-		total += done;
+		*total += done;
 		if (iocb->ki_pos > i_size_read(inode))
 			kvl_change_size(r, iocb->ki_pos);
 		if (fatal_signal_pending(current))
 			break;
 		cond_resched();
 	}
-unlock:
-	inode_unlock(inode);
+	return 0;
+}
+
+/*
+ * Waits for room, where that can be made, with no lock held: the worker that
+ * makes it may need a directory that somebody keeps who needs this file.
+ */
+static ssize_t kvl_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct kvl_region *r = kvl_region(inode);
+	struct kvl_cache_wait wait = {};
+	ssize_t total = 0, done, before;
+
+	do {
+		before = total;
+		inode_lock(inode);
+		done = write_locked(iocb, from, &total);
+		inode_unlock(inode);
+		if (total != before)
+			wait = (struct kvl_cache_wait){};
+		if (done != -ENOSPC && done != -EDQUOT)
+			break;
+		done = kvl_cache_wait(r, 1, done, &wait);
+	} while (!done);
 	return total ?: done;
 }
 
@@ -503,40 +547,59 @@ static loff_t kvl_llseek(struct file *file, loff_t offset, int whence)
 	return vfs_setpos(file, offset, inode->i_sb->s_maxbytes);
 }
 
-static long kvl_fallocate(struct file *file, int mode, loff_t offset,
-			  loff_t len)
+static long fallocate_locked(struct file *file, int mode, loff_t offset,
+			     loff_t end, u64 *lacks)
 {
 	struct inode *inode = file_inode(file);
 	struct kvl_region *r = kvl_region(inode);
 	struct kvl_pool *pool = kvl_sb_pool(inode->i_sb);
-	loff_t end = offset + len;
-	long err;
+	long err = r->sealed ? -EPERM : file_modified(file);
 
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
-		     FALLOC_FL_ZERO_RANGE))
-		return -EOPNOTSUPP;
-	inode_lock(inode);
-	err = kvl_region(inode)->sealed ? -EPERM : file_modified(file);
 	if (err)
-		goto unlock;
+		return err;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
 		err = kvl_region_punch(r, offset, end);
 		if (err || mode & FALLOC_FL_PUNCH_HOLE)
-			goto unlock;
+			return err;
 	}
 	if (!(mode & FALLOC_FL_KEEP_SIZE)) {
 		err = inode_newsize_ok(inode, end);
 		if (!err)
 			err = kvl_region_grow(r, end);
 		if (err)
-			goto unlock;
+			return err;
 	}
 	err = kvl_region_reserve(r, offset >> pool->block_shift,
-				 (end - 1) >> pool->block_shift);
+				 (end - 1) >> pool->block_shift, lacks);
 	if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode))
 		kvl_change_size(r, end);
-unlock:
-	inode_unlock(inode);
+	return err;
+}
+
+static long kvl_fallocate(struct file *file, int mode, loff_t offset,
+			  loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	struct kvl_region *r = kvl_region(inode);
+	struct kvl_cache_wait wait = {};
+	u64 lacks = 1;
+	long err;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
+		     FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	do {
+		inode_lock(inode);
+		err = fallocate_locked(file, mode, offset, offset + len,
+				       &lacks);
+		inode_unlock(inode);
+		if (err != -ENOSPC && err != -EDQUOT)
+			break;
+		/* As kvl_write_iter(). */
+		err = kvl_cache_wait(r, lacks, err, &wait);
+		/* What was zeroed may have been written meanwhile. */
+		mode &= ~FALLOC_FL_ZERO_RANGE;
+	} while (!err);
 	return err;
 }
 
@@ -641,6 +704,8 @@ static int kvl_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 static int kvl_open(struct inode *inode, struct file *file)
 {
 	file->f_mode |= FMODE_CAN_ODIRECT;
+	if (file->f_mode & FMODE_READ)
+		kvl_cache_use(kvl_region(inode));
 	return generic_file_open(inode, file);
 }
 

@@ -4,6 +4,7 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
+#include "cache.h"
 #include "compat.h"
 #include "domain.h"
 #include "inode.h"
@@ -89,6 +90,7 @@ void kvl_inode_evict(struct inode *inode)
 	if (S_ISREG(inode->i_mode)) {
 		xa_erase(&kvl_region_pool(r)->regions, r->id);
 		kvl_store_forget(r);
+		kvl_cache_forget(r);
 		kvl_region_free_blocks(r);
 		atomic_dec(&kvl_objects.regions);
 	}
@@ -244,16 +246,25 @@ static int kvl_link(struct dentry *old, struct inode *dir,
 	inc_nlink(inode);
 	ihold(inode);
 	change_name(NAME_ADD, dir, dentry, inode);
+	kvl_cache_add(kvl_region(inode));
 	return 0;
+}
+
+static void lost_name(struct inode *inode)
+{
+	if (S_ISREG(inode->i_mode) && !inode->i_nlink)
+		kvl_cache_forget(kvl_region(inode));
 }
 
 static int kvl_unlink(struct inode *dir, struct dentry *dentry)
 {
 	int err = simple_unlink(dir, dentry);
 
-	if (!err)
-		change_name(NAME_REMOVE, dir, dentry, d_inode(dentry));
-	return err;
+	if (err)
+		return err;
+	change_name(NAME_REMOVE, dir, dentry, d_inode(dentry));
+	lost_name(d_inode(dentry));
+	return 0;
 }
 
 static int kvl_rmdir(struct inode *dir, struct dentry *dentry)
@@ -289,6 +300,8 @@ static int kvl_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 		change_name(NAME_MOVE, new_dir, new, d_inode(old));
 	if (replaced && S_ISDIR(d_inode(new)->i_mode))
 		kvl_domain_removed(kvl_region(d_inode(new)));
+	else if (replaced)
+		lost_name(d_inode(new));
 	return 0;
 }
 

@@ -19,7 +19,7 @@
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
 			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN | \
-			 KVLIFT_F_HEAT | KVLIFT_F_RING)
+			 KVLIFT_F_HEAT | KVLIFT_F_RING | KVLIFT_F_CACHE)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -221,6 +221,8 @@ static long seal(struct kvl_region *r, void __user *arg)
 			return -EINVAL;
 		inode_lock(&r->inode);
 		err = kvl_seal_file(r);
+		if (!err)
+			kvl_cache_add(r);
 		inode_unlock(&r->inode);
 		if (err)
 			return err;

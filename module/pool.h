@@ -16,6 +16,7 @@
 #include <linux/xarray.h>
 
 #include "advise.h"
+#include "cache.h"
 #include "options.h"
 #include "pressure.h"
 #include "stats.h"
@@ -73,6 +74,7 @@ struct kvl_pool {
 	spinlock_t domain_lock;		/* domain.h */
 	struct list_head domains;
 	unsigned int nr_domains;
+	struct kvl_cache_pool cache;
 
 	spinlock_t resize_lock;	/* who computes capacity and watermarks */
 	atomic64_t capacity;

@@ -29,6 +29,8 @@ void kvl_region_init(struct kvl_region *r)
 	r->inl = NULL;
 	r->inl_size = 0;
 	r->sealed = false;
+	r->dropping = false;
+	kvl_s3_entry_init(&r->cached);
 	INIT_LIST_HEAD(&r->store);
 	r->has_table = false;
 }
@@ -63,11 +65,14 @@ int kvl_region_charge(struct kvl_region *r)
 	if (err)
 		return err;
 	err = kvl_pool_charge(pool, 1);
-	if (err)
+	if (err) {
 		kvl_domain_uncharge(r->domain, 1);
-	else
-		inode_add_bytes(&r->inode, pool->block_size);
-	return err;
+		return err;
+	}
+	inode_add_bytes(&r->inode, pool->block_size);
+	if (READ_ONCE(pool->root_domain->nr_caches))
+		kvl_cache_look(r->domain);
+	return 0;
 }
 
 void kvl_region_uncharge(struct kvl_region *r)
@@ -673,14 +678,15 @@ static u64 count_charged(struct kvl_region *r, u64 first, u64 last)
 /*
  * Charges the holes among the blocks, so that filling them cannot fail for
  * want of space. -ENOSPC or -EDQUOT before anything is changed when they do
- * not fit.
+ * not fit; *@lacks: how many that are.
  */
-int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last)
+int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last, u64 *lacks)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	s64 room = atomic64_read(&pool->capacity) - atomic64_read(&pool->used);
 	u64 i, want = last - first + 1 - count_charged(r, first, last);
 
+	*lacks = want;
 	if ((s64)want > room) {
 		kvl_count(pool, KVL_C_NOSPACE);
 		return -ENOSPC;

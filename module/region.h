@@ -51,6 +51,8 @@ struct kvl_map {
  * @nr:		blocks by tier of their home
  * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
  * @sealed:	nothing may change any more; set under i_rwsem
+ * @cached:	in the queues of a cache directory (cache.h)
+ * @dropping:	chosen from there; under the lock of the cache
  * @store:	in the pool's list while complete blocks from @store_first to
  *		@store_last may want storing
  * @table:	pages of the mapped location table, by page number
@@ -70,6 +72,8 @@ struct kvl_region {
 	void *inl;
 	u32 inl_size;
 	bool sealed;
+	bool dropping;
+	struct kvl_s3_entry cached;
 
 	struct list_head store;	/* the pool's store_lock */
 	u64 store_first;
@@ -159,7 +163,8 @@ int kvl_region_grow(struct kvl_region *r, loff_t size);
 int kvl_region_truncate(struct kvl_region *r, loff_t size);
 int kvl_region_zero(struct kvl_region *r, loff_t from, loff_t to);
 int kvl_region_punch(struct kvl_region *r, loff_t from, loff_t to);
-int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last);
+int kvl_region_reserve(struct kvl_region *r, u64 first, u64 last,
+		       u64 *lacks);
 int kvl_region_charge(struct kvl_region *r);
 void kvl_region_uncharge(struct kvl_region *r);
 void kvl_region_unmap(struct kvl_region *r, u64 index, u64 n);

@@ -78,6 +78,10 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_DOMAIN_FULL] = "domain_full",
 	[KVL_C_DOMAIN_LIMITED] = "domain_limited",
 	[KVL_C_DOMAIN_EXCEEDED] = "domain_exceeded",
+	[KVL_C_CACHE_DROPPED] = "cache_dropped",
+	[KVL_C_CACHE_DROPPED_BYTES] = "cache_dropped_bytes",
+	[KVL_C_CACHE_WAITS] = "cache_waits",
+	[KVL_C_CACHE_REFUSED] = "cache_refused",
 };
 
 static ssize_t objects_show(struct kobject *kobj, struct kobj_attribute *attr,

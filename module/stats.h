@@ -71,6 +71,10 @@ enum kvl_counter {
 	KVL_C_DOMAIN_FULL,	/* charges refused by a domain's limit */
 	KVL_C_DOMAIN_LIMITED,	/* slots refused by a domain's limit */
 	KVL_C_DOMAIN_EXCEEDED,	/* slots above it: nothing else moved */
+	KVL_C_CACHE_DROPPED,	/* files dropped from cache directories */
+	KVL_C_CACHE_DROPPED_BYTES,
+	KVL_C_CACHE_WAITS,	/* times somebody waited for that */
+	KVL_C_CACHE_REFUSED,	/* EAGAINs: nothing could be dropped */
 	KVL_NR_COUNTERS,
 };
 

@@ -47,6 +47,7 @@ static struct kvl_pool *pool_create(void)
 	kvl_pressure_prepare(pool);
 	kvl_ring_prepare(pool);
 	kvl_scan_prepare(pool);
+	kvl_cache_prepare(pool);
 	INIT_DELAYED_WORK(&pool->drain, kvl_drain_work);
 	INIT_LIST_HEAD(&pool->memerr);
 	xa_init(&pool->regions);
@@ -266,6 +267,7 @@ static void kill_sb(struct super_block *sb)
 		kvl_memerr_stop(pool);
 		kvl_advise_stop(pool);
 		cancel_delayed_work_sync(&pool->drain);
+		kvl_cache_stop(pool);
 		if (pool->wq) {
 			kvl_prefetch_stop(pool);
 			kvl_store_stop(pool);

@@ -332,6 +332,38 @@ TRACE_EVENT(kvlift_limit,
 );
 
 /*
+ * A file of a cache directory was chosen to go. @queue: enum kvl_s3_queue;
+ * @err: 0: it is dropped, else why not (-EBUSY: open, -EAGAIN: held).
+ */
+TRACE_EVENT(kvlift_drop,
+	TP_PROTO(u32 pool, u64 domain, u64 region, u64 bytes, u32 queue,
+		 int err),
+	TP_ARGS(pool, domain, region, bytes, queue, err),
+	TP_STRUCT__entry(
+		__field(u64, domain)
+		__field(u64, region)
+		__field(u64, bytes)
+		__field(u32, pool)
+		__field(u32, queue)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->region = region;
+		__entry->bytes = bytes;
+		__entry->pool = pool;
+		__entry->queue = queue;
+		__entry->err = err;
+	),
+	TP_printk("pool=%u domain=%llu region=%llu bytes=%llu queue=%s err=%d",
+		  __entry->pool, __entry->domain, __entry->region,
+		  __entry->bytes,
+		  __print_symbolic(__entry->queue, { KVL_S3_SMALL, "small" },
+				   { KVL_S3_MAIN, "main" }),
+		  __entry->err)
+);
+
+/*
  * A policy was ejected. @domain: id of its directory, 0 for the pool's; @kind:
  * enum kvl_exit.
  */

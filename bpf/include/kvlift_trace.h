@@ -82,6 +82,7 @@ enum kvl_event_type {
 	KVL_EV_UNSEAL,
 	KVL_EV_SHRINK,
 	KVL_EV_LIMIT,
+	KVL_EV_DROP,
 	KVL_EV_POLICY, /* struct kvl_trace_policy */
 	KVL_NR_EVENTS,
 };
@@ -90,7 +91,8 @@ enum kvl_event_type {
  * One event of the ring buffer; what a type does not have is 0.
  * request: @count blocks, @arg[0] cookie. touch: @why source, @arg[0] weight.
  * shrink: @arg asked, target, freed. limit: @region the domain, @why the tier,
- * @arg[0] blocks, @arg[1] limit. error: @from where.
+ * @arg[0] blocks, @arg[1] limit. error: @from where. drop: @why the queue,
+ * @arg[0] bytes, @arg[1] the domain.
  */
 struct kvl_trace_event {
 	__u64 time_ns;

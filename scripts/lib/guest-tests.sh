@@ -12,6 +12,7 @@
 #                                                set then); its limit, without factor
 #   # quick: no                                  not with --quick
 #   # files: ../shared/traces/*.xz               put into the guest if there
+#   # needs: llama                               scripts/lib/llama.sh runs before
 #
 # Exit status 0 is a pass, 77 a skip. Tests with the same kernel and options
 # share a boot. When one takes the kernel down, the rest get another boot.
@@ -58,6 +59,19 @@ guest_tests_plan() {
 			printf '%s\t%s\t%s\t%s\t%s\n' "$k" "$(header "$f" guest '')" "$limit" "$(basename "$f")" "$(kernel_rank "$k")"
 		done
 	done | sort -s -t$'\t' -k5,5n -k1,2 | cut -f1-4 >"$PLAN"
+}
+
+# prepare ITEM...: what their headers need. Who lacks it says so and is skipped.
+prepare() {
+	local item dir need
+	for item; do
+		for dir in guest stress fuzz; do
+			[ -e "$TOP/tests/$dir/${item#*:}" ] || continue
+			for need in $(header "$TOP/tests/$dir/${item#*:}" needs ''); do
+				"$LIB/$need.sh" >"$LOGS/$need.log" 2>&1 || log "$need: $(tail -n 1 "$LOGS/$need.log")"
+			done
+		done
+	done
 }
 
 # header_files ITEM...: "--file F" for each file that the headers name and that
@@ -114,6 +128,7 @@ guest_group() {
 		for item; do name=${item#*:} && result skip "guest/$kernel/${name%.sh}" 0 "$why"; done
 		return
 	fi
+	prepare "${left[@]}"
 	# The kernel itself has races that are known: the runner looks for ours.
 	[ "$kernel" != kcsan ] || extra=(--no-panic --append log_buf_len=16M)
 	while [ ${#left[@]} -gt 0 ]; do

@@ -214,6 +214,38 @@ static void blocks(struct kvlift_io *io)
 	OK(unlinkat(kvlift_pool_fd(pool), "blocks", 0));
 }
 
+/* In pieces, there and back. */
+static void pieces(struct kvlift_io *io)
+{
+	char *a = malloc(2 * bs), *b = malloc(2 * bs);
+	struct iovec to[2] = { { a, 100 }, { a + 100, 2 * bs - 100 } };
+	struct iovec from[3] = { { b, bs }, { b + bs, 1 }, { b + bs + 1, bs } };
+	struct kvlift_item item = { .op = KVLIFT_ITEM_PUT,
+				    .flags = KVLIFT_ITEM_IOV,
+				    .cache = cache,
+				    .key = "pieces",
+				    .key_len = 6,
+				    .buf = to,
+				    .len = 2 };
+
+	kvt_fill(a, 2 * bs, 9, 0);
+	IS(kvlift_io_submit(io, &item, 1, 1), 0);
+	IS(wait_one(io).bytes, 2 * bs);
+	item.op = KVLIFT_ITEM_GET;
+	item.buf = from;
+	item.len = 3;
+	IS(kvlift_io_submit(io, &item, 1, 2), 0);
+	wait_one(io);
+	IS(item.res, 0);
+	IS(item.done, 2 * bs);
+	IS(kvt_diff(b, 2 * bs, 9, 0), -1);
+	item.len = KVLIFT_IOV_MAX + 1;
+	IS(kvlift_io_submit(io, &item, 1, 3), -EINVAL);
+	IS(kvlift_delete(cache, "pieces", 6), 0);
+	free(a);
+	free(b);
+}
+
 /* Items of both kinds; as many as the depth; cancelled; closed with some left. */
 static void depth(void)
 {
@@ -355,6 +387,7 @@ int main(int argc, char **argv)
 	keyed(io);
 	wrong(io);
 	blocks(io);
+	pieces(io);
 	kvlift_io_close(io);
 	depth();
 	many_threads();

@@ -6,8 +6,8 @@
  *	objects DIR basic
  *	objects DIR put KEY LEN | get KEY LEN RESULT	one object
  *	objects DIR stress PROCS THREADS OBJECTS SECONDS KILL
- *	objects DIR torn	puts that are not atomic are found out: ends with
- *0 when a reader saw a part of one
+ *	objects DIR torn	puts that are not atomic are found out: ends
+ *with 0 when a reader saw a part of one
  */
 #include <math.h>
 #include <pthread.h>
@@ -144,7 +144,7 @@ static void content(void)
 	struct kvlift_object o;
 	const void *map;
 	bool error = false;
-	struct iovec iov[3];
+	struct iovec iov[3], many[101];
 	uint64_t k;
 
 	for (k = 0; k < 64; k++)
@@ -181,6 +181,14 @@ static void content(void)
 	memset(buf, 0, room);
 	IS(kvlift_get(cache, "v", 1, buf, room), 2 * bs);
 	IS(kvt_diff(buf, 2 * bs, 7, 0), -1);
+	memset(buf, 0, room);
+	for (k = 0; k < 100; k++)
+		many[k] = (struct iovec){ buf + k * 3, 3 };
+	many[100] = (struct iovec){ buf + 300, 2 * bs - 300 };
+	IS(kvlift_getv(cache, "v", 1, many, 101), 2 * bs);
+	IS(kvt_diff(buf, 2 * bs, 7, 0), -1);
+	IS(kvlift_getv(cache, "v", 1, many, 100), -EMSGSIZE);
+	IS(kvlift_getv(cache, "v", 1, many, KVLIFT_IOV_MAX + 1), -EINVAL);
 	/* Replaced at once; who has the old one keeps it. */
 	IS(kvlift_object_open(cache, "v", 1, &o), 0);
 	IS(kvlift_put(cache, "v", 1, "new", 3, KVLIFT_PUT_REPLACE), 0);

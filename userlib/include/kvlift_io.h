@@ -62,10 +62,13 @@ enum kvlift_item_op {
 	KVLIFT_ITEM_SEAL = 10,	  /* region first count */
 };
 
+/* Flag of PUT and GET: buf is an array of struct iovec, len how many of them. */
+#define KVLIFT_ITEM_IOV (1u << 31)
+
 /**
  * struct kvlift_item - one operation of a batch
  * @op:		enum kvlift_item_op
- * @flags:	of the operation, else 0
+ * @flags:	of the operation, KVLIFT_ITEM_IOV, else 0
  * @cache:	directory of the object
  * @key:	its key, see kvlift_put()
  * @key_len:	bytes of @key

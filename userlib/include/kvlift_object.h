@@ -118,6 +118,19 @@ ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
 		   size_t key_len, void *buf, size_t room);
 
 /**
+ * kvlift_getv() - read an object into several pieces
+ * @cache:	the directory
+ * @key:	see kvlift_put()
+ * @key_len:	see there
+ * @iov:	the pieces, filled one after the other
+ * @nr:		how many, at most KVLIFT_IOV_MAX
+ *
+ * Return: as kvlift_get(); -EINVAL also for too many pieces.
+ */
+ssize_t kvlift_getv(const struct kvlift_cache *cache, const void *key,
+		    size_t key_len, const struct iovec *iov, int nr);
+
+/**
  * kvlift_exists() - is there an object of this key?
  * @cache:	the directory
  * @key:	see kvlift_put()

@@ -42,12 +42,20 @@ static bool has_key(const struct kvlift_item *item)
 	       item->key_len <= KVLIFT_KEY_MAX;
 }
 
+static uint32_t allowed_flags(const struct kvlift_item *item)
+{
+	if (item->op == KVLIFT_ITEM_PUT)
+		return KVLIFT_PUT_REPLACE | KVLIFT_ITEM_IOV;
+	return item->op == KVLIFT_ITEM_GET ? KVLIFT_ITEM_IOV : 0;
+}
+
 int kvl_item_check(struct kvlift_item *item)
 {
 	bool good;
 
-	if (item->flags &&
-	    (item->op != KVLIFT_ITEM_PUT || item->flags & ~KVLIFT_PUT_REPLACE))
+	if (item->flags & ~allowed_flags(item))
+		return -EINVAL;
+	if (item->flags & KVLIFT_ITEM_IOV && item->len > KVLIFT_IOV_MAX)
 		return -EINVAL;
 	switch (item->op) {
 	case KVLIFT_ITEM_PUT:
@@ -110,17 +118,33 @@ static void set(struct kvlift_item *item, int64_t ret)
 	item->done = ret < 0 ? 0 : (uint64_t)ret;
 }
 
+static void put_or_get(struct kvlift_item *item)
+{
+	struct iovec one = { .iov_base = item->buf, .iov_len = item->len };
+	const struct iovec *iov = &one;
+	int nr = 1, i;
+
+	if (item->flags & KVLIFT_ITEM_IOV) {
+		iov = item->buf;
+		nr = (int)item->len;
+	}
+	if (item->op == KVLIFT_ITEM_GET) {
+		set(item, kvlift_getv(item->cache, item->key, item->key_len,
+				      iov, nr));
+		return;
+	}
+	item->res = kvlift_putv(item->cache, item->key, item->key_len, iov, nr,
+				item->flags & KVLIFT_PUT_REPLACE);
+	for (i = 0; i < nr && !item->res; i++)
+		item->done += iov[i].iov_len;
+}
+
 void kvl_item_do(struct kvlift_item *item)
 {
 	switch (item->op) {
 	case KVLIFT_ITEM_PUT:
-		item->res = kvlift_put(item->cache, item->key, item->key_len,
-				       item->buf, item->len, item->flags);
-		item->done = item->res ? 0 : item->len;
-		break;
 	case KVLIFT_ITEM_GET:
-		set(item, kvlift_get(item->cache, item->key, item->key_len,
-				     item->buf, item->len));
+		put_or_get(item);
 		break;
 	case KVLIFT_ITEM_EXISTS:
 		item->res =

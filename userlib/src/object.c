@@ -18,7 +18,8 @@
 #include "internal.h"
 #include "key.h"
 
-#define MODE 0444
+#define MODE   0444
+#define PIECES 64 /* of memory in one system call */
 
 struct kvlift_cache {
 	int fd;
@@ -123,35 +124,62 @@ static int is_there(const struct kvlift_cache *cache,
 	return 1;
 }
 
+/* Where in a list of pieces a transfer is. */
+struct pieces {
+	const struct iovec *iov;
+	int nr;
+	size_t skip; /* of the first */
+};
+
+/* The next ones, as many as there is room for; how many that is. */
+static int next_pieces(const struct pieces *p, struct iovec *out, int room)
+{
+	int i, n = p->nr < room ? p->nr : room;
+
+	for (i = 0; i < n; i++)
+		out[i] = p->iov[i];
+	if (n) {
+		out[0].iov_base = (char *)out[0].iov_base + p->skip;
+		out[0].iov_len -= p->skip;
+	}
+	return n;
+}
+
+static void advance(struct pieces *p, size_t bytes)
+{
+	while (p->nr && bytes >= p->iov->iov_len - p->skip) {
+		bytes -= p->iov->iov_len - p->skip;
+		p->iov++;
+		p->nr--;
+		p->skip = 0;
+	}
+	p->skip += bytes;
+}
+
+static size_t sum(const struct iovec *iov, int nr)
+{
+	size_t bytes = 0;
+
+	while (nr--)
+		bytes += iov++->iov_len;
+	return bytes;
+}
+
 static int write_all(int fd, const struct iovec *iov, int nr)
 {
-	size_t skip = 0, len;
+	struct pieces p = { .iov = iov, .nr = nr };
+	struct iovec some[PIECES];
+	size_t left = sum(iov, nr);
 	off_t pos = 0;
 	ssize_t n;
 
-	while (nr) {
-		len = iov->iov_len - skip;
-		if (!len) {
-			iov++;
-			nr--;
-			skip = 0;
-			continue;
-		}
-		/* A piece that was cut is gone on with by itself. */
-		n = skip || nr == 1
-			    ? pwrite(fd, (const char *)iov->iov_base + skip,
-				     len, pos)
-			    : pwritev(fd, iov, nr, pos);
+	while (left) {
+		n = pwritev(fd, some, next_pieces(&p, some, PIECES), pos);
 		if (n < 0)
 			return -errno;
+		advance(&p, (size_t)n);
+		left -= (size_t)n;
 		pos += n;
-		while (nr && (size_t)n >= iov->iov_len - skip) {
-			n -= (ssize_t)(iov->iov_len - skip);
-			iov++;
-			nr--;
-			skip = 0;
-		}
-		skip += (size_t)n;
 	}
 	return 0;
 }
@@ -259,46 +287,58 @@ int kvlift_put(const struct kvlift_cache *cache, const void *key,
  * All of it. A read that ends early may do so because of an error, which the
  * next one tells: that is why the size has to be known.
  */
-static ssize_t read_whole(int fd, void *buf, size_t room)
+static ssize_t read_all(int fd, const struct iovec *iov, int nr)
 {
-	size_t done = 0, size;
+	struct pieces p = { .iov = iov, .nr = nr };
+	struct iovec some[PIECES];
 	struct stat st;
+	off_t pos = 0;
 	ssize_t n;
 
 	if (fstat(fd, &st))
 		return -errno;
-	if ((uint64_t)st.st_size > room)
+	if ((uint64_t)st.st_size > sum(iov, nr))
 		return -EMSGSIZE;
-	size = (size_t)st.st_size;
-	while (done < size) {
-		n = pread(fd, (char *)buf + done, size - done, (off_t)done);
+	while (pos < st.st_size) {
+		n = preadv(fd, some, next_pieces(&p, some, PIECES), pos);
 		if (n < 0)
 			return -errno;
 		/* It shrank: no object, but a file that somebody writes. */
 		if (!n)
 			return -ESTALE;
-		done += (size_t)n;
+		advance(&p, (size_t)n);
+		pos += n;
 	}
-	return (ssize_t)done;
+	return (ssize_t)pos;
 }
 
-ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
-		   size_t key_len, void *buf, size_t room)
+ssize_t kvlift_getv(const struct kvlift_cache *cache, const void *key,
+		    size_t key_len, const struct iovec *iov, int nr)
 {
 	int saved = errno, fd;
 	struct kvl_name name;
 	ssize_t ret;
 
+	if (nr < 0 || nr > KVLIFT_IOV_MAX)
+		return -EINVAL;
 	ret = kvl_key_name(key, key_len, &name);
 	if (!ret) {
 		ret = fd = open_name(cache, &name);
 		if (fd >= 0) {
-			ret = read_whole(fd, buf, room);
+			ret = read_all(fd, iov, nr);
 			close(fd);
 		}
 	}
 	errno = saved;
 	return ret;
+}
+
+ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
+		   size_t key_len, void *buf, size_t room)
+{
+	const struct iovec iov = { .iov_base = buf, .iov_len = room };
+
+	return kvlift_getv(cache, key, key_len, &iov, 1);
 }
 
 int kvlift_exists(const struct kvlift_cache *cache, const void *key,

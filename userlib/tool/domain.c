@@ -19,8 +19,9 @@ static uint64_t blocks_of(uint64_t bytes, const struct kvlift_pool *pool)
 struct change {
 	bool has_limit[KVLIFT_NR_TIERS], has_guarantee[KVLIFT_NR_TIERS];
 	uint64_t limit[KVLIFT_NR_TIERS], guarantee[KVLIFT_NR_TIERS];
-	bool has_total, has_weight, has_lease, has_pin, has_rate;
+	bool has_total, has_weight, has_lease, has_pin, has_rate, has_cache;
 	uint64_t total, weight, lease, pin, rate;
+	bool cache;
 };
 
 /* "dram=1G"; "none" and 0 are no limit. */
@@ -67,6 +68,10 @@ static void apply(const struct change *c, const struct kvlift_pool *pool,
 		d->pin_percent = (uint32_t)c->pin;
 	if (c->has_rate)
 		d->willneed_rate = blocks_of(c->rate, pool);
+	if (c->has_cache && c->cache)
+		d->flags |= KVLIFT_DOMAIN_CACHE;
+	else if (c->has_cache)
+		d->flags &= ~KVLIFT_DOMAIN_CACHE;
 }
 
 /* Says which guarantee is too much, and what would be possible. */
@@ -105,7 +110,7 @@ static const char *hint(int ret)
 	case -EUSERS:
 		return "the pool has as many domains as it can have";
 	case -EOPNOTSUPP:
-		return "the loaded module has no domains";
+		return "the loaded module has no such domains";
 	default:
 		return kvlift_strerror(ret);
 	}
@@ -128,6 +133,17 @@ static int open_pool(const char *dir, struct kvlift_pool **pool)
 	return ret;
 }
 
+/* A module that knows nothing of it would take no notice. */
+static int need_cache(const struct kvlift_pool *pool)
+{
+	uint64_t features;
+	int ret = kvlift_features(pool, &features);
+
+	if (ret)
+		return ret;
+	return features & KVLIFT_F_CACHE ? 0 : -EOPNOTSUPP;
+}
+
 static int set(const char *dir, const struct change *c)
 {
 	struct kvlift_pool *pool;
@@ -139,6 +155,8 @@ static int set(const char *dir, const struct change *c)
 	ret = kvlift_domain_get(pool, NULL, &d);
 	if (!ret && !(d.flags & KVLIFT_DOMAIN_HERE))
 		kvlift_domain_defaults(&d);
+	if (!ret && c->has_cache && c->cache)
+		ret = need_cache(pool);
 	if (!ret) {
 		apply(c, pool, &d);
 		ret = kvlift_domain_set(pool, NULL, &d);
@@ -172,6 +190,12 @@ static void json_domain(struct json *j, const char *dir,
 	json_u64(j, "peak", d->peak);
 	json_u64(j, "total_limit", d->total_limit);
 	json_u64(j, "total_hits", d->total_hits);
+	json_bool(j, "cache", d->flags & KVLIFT_DOMAIN_CACHE);
+	json_u64(j, "cache_files", d->cache_files);
+	json_u64(j, "cache_dropped", d->cache_dropped);
+	json_u64(j, "cache_dropped_bytes", d->cache_dropped_bytes);
+	json_u64(j, "cache_waits", d->cache_waits);
+	json_u64(j, "cache_refused", d->cache_refused);
 	json_open(j, "tiers", '{');
 	for (t = 0; t < KVLIFT_NR_TIERS; t++) {
 		json_open(j, kvlift_tier_name(t), '{');
@@ -204,6 +228,13 @@ static void print_domain(const char *dir, const struct kvlift_pool *pool,
 	       d->flags & KVLIFT_DOMAIN_HERE ? "" : " above it", d->weight,
 	       size_text(d->charged * block, a), size_text(d->peak * block, b),
 	       size_or_none(d->total_limit, block, c));
+	if (d->flags & KVLIFT_DOMAIN_CACHE)
+		printf("  cache %llu files, dropped %llu of %s, waited %llu times, refused %llu\n",
+		       (unsigned long long)d->cache_files,
+		       (unsigned long long)d->cache_dropped,
+		       size_text(d->cache_dropped_bytes, a),
+		       (unsigned long long)d->cache_waits,
+		       (unsigned long long)d->cache_refused);
 	for (t = 0; t < KVLIFT_NR_TIERS; t++) {
 		if (!d->blocks[t] && !d->limit[t] && !d->guarantee[t] &&
 		    !d->reclaimed[t])
@@ -314,6 +345,7 @@ static const char help[] =
 	"  --lease PERCENT        of a tier that leases may hold (50)\n"
 	"  --pin PERCENT          of a tier that pins may hold (50)\n"
 	"  --willneed-rate SIZE   bytes per second that prefetch may bring up\n"
+	"  --cache on|off         sealed files may be dropped when there is no room\n"
 	"\n"
 	"Sizes are rounded up to whole blocks; 0 or, with a tier, none is no limit.\n"
 	"What is not given stays as it is.\n";
@@ -345,9 +377,20 @@ static int tier_size(const char *name, const char *s, bool *has,
 	return usage_error("--%s %s: not like dram=1G", name, s);
 }
 
+static int on_off(const char *name, const char *s, bool *has, bool *value)
+{
+	*has = true;
+	*value = !strcmp(s, "on");
+	if (*value || !strcmp(s, "off"))
+		return 0;
+	return usage_error("--%s %s: neither on nor off", name, s);
+}
+
 static int option(int c, const char *arg, struct change *ch)
 {
 	switch (c) {
+	case 'c':
+		return on_off("cache", arg, &ch->has_cache, &ch->cache);
 	case 'l':
 		return tier_size("limit", arg, ch->has_limit, ch->limit);
 	case 'g':
@@ -379,6 +422,7 @@ int run_domain(int argc, char **argv)
 		{ "lease", required_argument, NULL, 'L' },
 		{ "pin", required_argument, NULL, 'P' },
 		{ "willneed-rate", required_argument, NULL, 'r' },
+		{ "cache", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },

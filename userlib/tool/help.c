@@ -25,6 +25,7 @@ const struct verb verbs[] = {
 	  run_replay },
 	{ "simulate", "hit rates of policies on a request trace",
 	  run_simulate },
+	{ "run", "run a program with its KV cache in a pool", run_run },
 	{ "bench", "measure costs beside those of peers", run_bench },
 	{ "version", "show the versions of tool, library and interface",
 	  run_version },

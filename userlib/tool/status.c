@@ -19,7 +19,7 @@ static const struct {
 	{ KVLIFT_F_SEAL, "seal" },     { KVLIFT_F_BTF, "btf" },
 	{ KVLIFT_F_DOMAIN, "domain" }, { KVLIFT_F_HINT, "hint" },
 	{ KVLIFT_F_HEAT, "heat" },     { KVLIFT_F_RING, "ring" },
-	{ KVLIFT_F_SCAN, "scan" },
+	{ KVLIFT_F_SCAN, "scan" },     { KVLIFT_F_CACHE, "cache" },
 };
 
 #define NR_FEATURES (sizeof(features) / sizeof(features[0]))

@@ -25,7 +25,7 @@ static const char help[] =
 	"slot, a lock, a worker), in the queue for the device, I/O, copying (between\n"
 	"memories, or the checksum), and publishing the new place (of a fault: mapping).\n"
 	"\n"
-	"  --events LIST    fault,request,move,io,touch,error,unseal,shrink,limit,policy\n"
+	"  --events LIST    fault,request,move,io,touch,error,unseal,shrink,limit,drop,policy\n"
 	"                   (one was ejected) or all; all but io and touch when not given\n"
 	"  --region R       only this region: its id, or a file's path\n"
 	"  --min TIME       only what took at least that long, like 50us or 1.5ms\n"

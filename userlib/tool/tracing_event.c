@@ -6,8 +6,8 @@
 #include "tracing.h"
 
 const char *const trace_event_names[KVL_NR_EVENTS] = {
-	"fault", "request", "move",   "io",    "touch",
-	"error", "unseal",  "shrink", "limit", "policy",
+	"fault",  "request", "move",  "io",   "touch",	"error",
+	"unseal", "shrink",  "limit", "drop", "policy",
 };
 
 const char *const trace_phase_names[KVL_NR_PHASES] = {
@@ -28,6 +28,7 @@ static const char *const exits[] = {
 	"none",	  "detached", "replaced", "refused", "timeout",
 	"answer", "stall",    "memory",	  "unmount",
 };
+static const char *const queues[] = { "small", "main" };
 static const char *const shrinks[] = { "shrinker", "oom", "grow" };
 
 #define NAME(names, i) \
@@ -41,7 +42,7 @@ static bool has_duration(const struct kvl_trace_event *e)
 static bool has_block(const struct kvl_trace_event *e)
 {
 	return e->type != KVL_EV_SHRINK && e->type != KVL_EV_LIMIT &&
-	       e->type != KVL_EV_POLICY;
+	       e->type != KVL_EV_DROP && e->type != KVL_EV_POLICY;
 }
 
 static const char *why(const struct kvl_trace_event *e)
@@ -53,6 +54,8 @@ static const char *why(const struct kvl_trace_event *e)
 		return NAME(touches, e->why);
 	case KVL_EV_SHRINK:
 		return NAME(shrinks, e->why);
+	case KVL_EV_DROP:
+		return NAME(queues, e->why);
 	case KVL_EV_POLICY:
 		return NAME(exits, e->why);
 	case KVL_EV_LIMIT:
@@ -107,6 +110,11 @@ static void json_args(struct json *j, const struct kvl_trace_event *e)
 		json_u64(j, "asked", e->arg[0]);
 		json_u64(j, "target", e->arg[1]);
 		json_u64(j, "freed", e->arg[2]);
+		break;
+	case KVL_EV_DROP:
+		json_u64(j, "region", e->region);
+		json_u64(j, "domain", e->arg[1]);
+		json_u64(j, "bytes", e->arg[0]);
 		break;
 	case KVL_EV_POLICY:
 		json_u64(j, "domain", e->region);
@@ -211,7 +219,7 @@ void trace_event_text(const struct kvl_trace_event *e)
 		snprintf(block, sizeof(block), "%llu:%llu",
 			 (unsigned long long)e->region,
 			 (unsigned long long)e->index);
-	else if (e->type == KVL_EV_LIMIT)
+	else if (e->type == KVL_EV_LIMIT || e->type == KVL_EV_DROP)
 		snprintf(block, sizeof(block), "%llu",
 			 (unsigned long long)e->region);
 	if (e->type == KVL_EV_MOVE || e->type == KVL_EV_IO)

@@ -37,6 +37,7 @@ int run_policy(int argc, char **argv);
 int run_replay(int argc, char **argv);
 int run_simulate(int argc, char **argv);
 int run_bench(int argc, char **argv);
+int run_run(int argc, char **argv);
 int run_version(int argc, char **argv);
 int run_help(int argc, char **argv);
 

@@ -105,6 +105,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_HEAT		(1ULL << 21)
 /* Touches can be reported through a ring (KVLIFT_IOC_TOUCH_RING). */
 #define KVLIFT_F_RING		(1ULL << 22)
+/* A domain can be a cache, whose sealed files may go (KVLIFT_DOMAIN_CACHE). */
+#define KVLIFT_F_CACHE		(1ULL << 24)
 /* Accessed bits of mappings are looked at (mount option scan=). */
 #define KVLIFT_F_SCAN		(1ULL << 23)
 
@@ -604,13 +606,23 @@ struct kvlift_hints {
 /* Flags of struct kvlift_domain. */
 /* The descriptor's own directory is the domain, not one above it. */
 #define KVLIFT_DOMAIN_HERE	(1u << 0)
+/*
+ * In and out: the domain is a cache. Its sealed files, but not those of domains
+ * inside it, are dropped, each as a whole as by unlink(2), when this domain, one
+ * around it or the pool is full or nearly so; which: those that were read again
+ * stay longer (S3-FIFO). A file that is open, mapped, leased or pinned, or has
+ * several names, is left alone, and so is everything that is not sealed. What
+ * does not fit waits a little for files to go; when none can, write(2) and
+ * fallocate(2) in the domain give EAGAIN instead of EDQUOT and ENOSPC.
+ */
+#define KVLIFT_DOMAIN_CACHE	(1u << 1)
 
 /**
  * struct kvlift_domain - a directory that is accounted on its own
  *			  (KVLIFT_IOC_DOMAIN_SET, _GET, 0.1)
  * @id:		out: region id of the domain's directory
  * @parent:	out: that of the domain around it, 0 for the root
- * @flags:	out: KVLIFT_DOMAIN_*
+ * @flags:	KVLIFT_DOMAIN_*; in: only KVLIFT_DOMAIN_CACHE counts
  * @depth:	out: 0 for the root of the pool, at most KVLIFT_DOMAIN_DEPTH
  * @weight:	1..KVLIFT_DOMAIN_WEIGHT_MAX: share of a tier that is short,
  *		beside the domains of the same parent
@@ -630,6 +642,12 @@ struct kvlift_hints {
  * @charged:	out: blocks stored or reserved
  * @peak:	out: most that @charged has been
  * @total_hits:	out: charges refused
+ * @cache_files: out: files of a cache that may be dropped, some of which may be
+ *		in use; this and the next four do not include domains inside
+ * @cache_dropped: out: files that were
+ * @cache_dropped_bytes: out: and their bytes
+ * @cache_waits: out: times somebody waited for files to go
+ * @cache_refused: out: and got EAGAIN
  *
  * GET works on any file or directory and tells of the nearest domain. SET
  * works on a directory: an empty one becomes a domain, one that is a domain
@@ -666,7 +684,12 @@ struct kvlift_domain {
 	__u64 charged;
 	__u64 peak;
 	__u64 total_hits;
-	__u64 reserved[8];
+	__u64 cache_files;
+	__u64 cache_dropped;
+	__u64 cache_dropped_bytes;
+	__u64 cache_waits;
+	__u64 cache_refused;
+	__u64 reserved[3];
 };
 
 #define KVLIFT_IOC_MAGIC	0xBA
