@@ -105,9 +105,11 @@ static void row_end(struct kvl_bdev *d, u64 ns, unsigned int nr, bool idle)
 		alone = average(alone, ns);
 		WRITE_ONCE(d->alone_ns, alone);
 	} else if (nr >= ROW_MIN) {
-		/* The first one took the latency too. */
-		if (idle && ns > alone)
-			ns = div_u64(ns - alone, alone ? nr - 1 : nr);
+		/* The first one took the latency too, which varies. */
+		if (idle && alone > ns / 2)
+			ns = div_u64(ns / 2, nr);
+		else if (idle)
+			ns = div_u64(ns - alone, nr - 1);
 		else
 			ns = div_u64(ns, nr);
 		each = average(each, max(ns, 1));

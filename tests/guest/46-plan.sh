@@ -45,7 +45,7 @@ plan_is 'd["project_useless"], d["total_ns"] < d["load_ns"] * 0.6' "(False, True
 plan --nvme 62.5M --activations 128K --project 1us
 plan_is 'd["project_useless"], d["project"]' "(True, 0)"
 # A device too slow for either, and a computer.
-plan --nvme 62.5M --activations 32K --project 250us --compute 500us
+plan --nvme 62.5M --activations 32K --project 250us --compute 800us
 plan_is 'd["load"], d["total_ns"] == d["recompute_project_ns"] < min(d["load_recompute_ns"], d["load_project_ns"])' "(0, True)"
 # In the middle of a sequence, a hole, and one in memory.
 fallocate -p -o $((3 * 65536)) -l 65536 $MNT/f
