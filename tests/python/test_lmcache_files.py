@@ -24,7 +24,7 @@ class Object(Memory):
 
     def __init__(self, data):
         super().__init__(data)
-        self.metadata = types.SimpleNamespace(shape=None, dtype=None, cached_positions=None, fmt=None)
+        self.metadata = types.SimpleNamespace(shape=(len(data),), dtype="uint8", cached_positions=None, fmt="KV_2LTD")
         self.data_ptr = ctypes.addressof(ctypes.c_char.from_buffer(data))
 
     def get_shapes(self):

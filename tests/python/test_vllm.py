@@ -96,6 +96,7 @@ class VLLM(unittest.TestCase):
     def test_tier(self):
         tier = self.tier()
         self.assertIsInstance(tier, self.tiering.SecondaryTierManager)
+        self.assertEqual((tier.medium, tier.locality), (self.base.Medium.STORAGE, self.base.Locality.LOCAL))
         miss = self.round_trip(tier)
         self.assertEqual(tier.lookup(self.key(0, 1), None), miss)
         self.assertIsNotNone(tier.on_new_request(None))

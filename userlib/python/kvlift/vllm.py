@@ -23,9 +23,9 @@ from .core import IO, Batch, KvliftError
 from .lmcache import open_directory
 
 try:
-    from vllm.v1.kv_offload.base import Medium
-except ImportError:  # before events had a medium
-    Medium = None
+    from vllm.v1.kv_offload.base import Locality, Medium
+except ImportError:  # before tiers had a medium
+    Locality = Medium = None
 
 
 def namespace_of(spec):
@@ -50,6 +50,8 @@ class KvliftTier(SecondaryTierManager):
 
     def __init__(self, offloading_spec, primary_kv_view, tier_type, path, threads=2, depth=64, namespace=None, locality=None, **more):
         super().__init__(offloading_spec, primary_kv_view, tier_type, **more)
+        if Locality is not None:
+            self.locality = Locality(locality) if locality else Locality.LOCAL
         if namespace is None:
             namespace = namespace_of(offloading_spec)
         self._prefix = namespace.encode() + b"-"
