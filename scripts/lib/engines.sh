@@ -11,8 +11,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
+SELF=$(readlink -f "$0")
 DIR=$CACHE/engines
-PACKAGES="vllm lmcache sglang"
+PACKAGES="vllm lmcache sglang aiofiles"
 
 pick() {
 	python3 - "$1" "$2" <<'PY'
@@ -24,9 +25,12 @@ keep = re.compile(r"""
   | vllm/v1/metrics/cache_hit_source\.py
   | vllm/distributed/kv_transfer/kv_connector/v1/offloading/canonical_mapping\.py
   | lmcache/v1/distributed/(api|error|internal_api)\.py
-  | lmcache/v1/distributed/l2_adapters/(base|config|factory|native_connector_l2_adapter|native_plugin_l2_adapter)\.py
+  | lmcache/v1/distributed/l2_adapters/(base|config|factory|native_connector_l2_adapter|native_plugin_l2_adapter|fs_l2_adapter)\.py
+  | lmcache/v1/storage_backend/dax/core\.py
   | sglang/srt/mem_cache/hicache_storage\.py
   | sglang/srt/mem_cache/storage/backend_factory\.py
+  | sglang/srt/observability/metrics_collector\.py
+  | aiofiles/.*\.py
 """, re.X)
 versions = []
 with zipfile.ZipFile(sys.argv[2], "w", zipfile.ZIP_DEFLATED) as out:
@@ -43,18 +47,21 @@ PY
 }
 
 engines() {
-	if [ ! -e "$DIR/engines.zip" ]; then
+	# Of this list of modules.
+	local zip
+	zip=$DIR/engines-$(sha256sum <"$SELF" | cut -c1-12).zip
+	if [ ! -e "$zip" ]; then
 		log "fetching the packages of $PACKAGES (once)"
 		rm -rf "$DIR/fetch"
 		mkdir -p "$DIR/fetch"
 		# shellcheck disable=SC2086
 		quietly "$CACHE/log/engines.log" python3 -m pip download -q --no-cache-dir --no-deps --only-binary :all: -d "$DIR/fetch" $PACKAGES
-		pick "$DIR/fetch" "$DIR/engines.zip.new"
-		mv "$DIR/engines.zip.new" "$DIR/engines.zip"
+		pick "$DIR/fetch" "$zip.new"
+		mv "$zip.new" "$zip"
 		rm -rf "$DIR/fetch"
 	fi
 	mkdir -p "$TOP/build/engines"
-	cp "$DIR/engines.zip" "$TOP/build/engines/"
+	cp "$zip" "$TOP/build/engines/engines.zip"
 }
 
 mkdir -p "$DIR" "$CACHE/log"

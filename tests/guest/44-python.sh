@@ -15,7 +15,7 @@ load
 mkpool 64K 8M 8M 256M
 cd /job || fail "no /job"
 export KVLIFT_TEST_POOL=$MNT PYTHONDONTWRITEBYTECODE=1
-for t in core lmcache vllm sglang; do
+for t in core lmcache lmcache_files vllm sglang; do
 	python3 -m unittest "test_$t" >"$TMP/out" 2>&1 || { cat "$TMP/out"; fail "test_$t"; }
 	say "$t: $(grep '^Ran' "$TMP/out")$(sed -n 's/^OK/,/p' "$TMP/out")"
 done

@@ -87,6 +87,18 @@ class Core(unittest.TestCase):
             self.assertTrue(cache.put("a", b"1") and cache.put("b", b""))
             self.assertEqual(cache.clear(), 2)
 
+    def test_what_is_of_no_use_goes(self):
+        with self.pool.cache() as cache, self.pool.io() as io:
+            self.assertTrue(cache.put("short", b"12345") and cache.put("long", b"1" * 20) and cache.put("right", b"1" * 10))
+            io.get(cache, ["short", "long", "right", "none"], [bytearray(10) for _ in range(4)])
+            ((_, batch),) = io.wait(20)
+            self.assertEqual(batch.whole, [False, False, True, False])
+            self.assertEqual(batch.spoiled, [b"short", b"long"])
+            cache.forget_spoiled(batch)
+            self.assertEqual(sorted(os.listdir(self.dir)), ["right"])
+            self.assertTrue(cache.put("short", b"1" * 10))
+            cache.clear()
+
     def test_batches(self):
         cache = self.pool.cache()
         io = self.pool.io(depth=2, threads=2)

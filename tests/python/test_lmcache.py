@@ -19,6 +19,9 @@ class Bitmap:
     def set(self, i):
         self.bits[i] = True
 
+    def get_indices_list(self):
+        return [i for i, bit in enumerate(self.bits) if bit]
+
 
 class Notifier:
     def __init__(self):

@@ -36,6 +36,9 @@ class Tensor:
     def contiguous(self):
         return self
 
+    def is_contiguous(self):
+        return True
+
     def data_ptr(self):
         return ctypes.addressof(ctypes.c_char.from_buffer(self.data))
 
@@ -135,6 +138,74 @@ class SGLang(unittest.TestCase):
         self.assertEqual(mla1.batch_exists(["k"]), 0)
         self.assertEqual(mla.batch_set_v1(["k"], [0]), [True])
         self.assertEqual(mla1.batch_exists(["k"]), 1)
+
+    def metrics(self):
+        """SGLang's own class, without all that its module loads."""
+        import ast
+        import dataclasses
+        import typing
+        import zipfile
+
+        with zipfile.ZipFile(engines._archive()) as z:
+            tree = ast.parse(z.read("sglang/srt/observability/metrics_collector.py"))
+        tree.body = [n for n in tree.body if getattr(n, "name", None) == "StorageMetrics"]
+        names = {"dataclass": dataclasses.dataclass, "field": dataclasses.field, "List": typing.List}
+        exec(compile(tree, "metrics_collector.py", "exec"), names)
+        return names["StorageMetrics"]
+
+    def test_stats(self):
+        import kvlift.sglang
+
+        pool = HostPool(4)
+        quiet = self.backend(pool)
+        self.assertIsNone(quiet.get_stats())
+        b = self.backend(pool, enable_storage_metrics=True)
+        metrics, kvlift.sglang.metrics_class = kvlift.sglang.metrics_class, self.metrics
+        try:
+            b.batch_set_v1(["a", "b", "c"], range(3))
+            b.batch_get_v1(["a", "x"], range(2))
+            stats = b.get_stats()
+            self.assertEqual((stats.backup_pgs, stats.prefetch_pgs), ([3], [1]))
+            self.assertTrue(0 < stats.prefetch_bandwidth[0] < 1000)
+            self.assertEqual(b.get_stats().backup_pgs, [])
+        finally:
+            kvlift.sglang.metrics_class = metrics
+        self.assertEqual(b.counts(), {"pages_read": 1, "pages_written": 3, "misses": 1, "errors": 0})
+
+    def transfer(self, name, keys, indices, trailing=False):
+        policy = self.storage.PoolHitPolicy
+        return self.storage.PoolTransfer(
+            name=self.storage.PoolName(name),
+            keys=keys,
+            host_indices=indices,
+            hit_policy=policy.TRAILING_PAGES if trailing else policy.ALL_PAGES,
+        )
+
+    def test_hybrid_models(self):
+        kv, state, index = HostPool(8), HostPool(8), HostPool(8)
+        b = self.backend(kv)
+        name = self.storage.PoolName
+        b.register_mem_host_pool_v2(state, name.MAMBA)
+        b.register_mem_host_pool_v2(index, name.INDEXER)
+        state.memory[:] = os.urandom(len(state.memory))
+        keys = [f"{i:064x}" for i in range(6)]
+        self.assertEqual(b.batch_set_v1(keys, range(6)), [True] * 6)
+        # Its state was saved after pages 2 and 4, its index of the first five pages.
+        done = b.batch_set_v2([self.transfer("mamba", [keys[1], keys[3]], [0, 1]), self.transfer("indexer", keys[:5], range(5))])
+        self.assertEqual(done, {name.MAMBA: [True] * 2, name.INDEXER: [True] * 5})
+        hit = b.batch_exists_v2(keys, [self.transfer("indexer", None, None), self.transfer("mamba", ["last"], None, True)])
+        self.assertEqual(hit.kv_hit_pages, 4)
+        self.assertEqual(hit.restorable_prefix_pages, [2, 4])
+        self.assertEqual(hit.extra_pool_hit_pages, {name.KV: 6, name.INDEXER: 5, name.MAMBA: 4})
+        self.assertEqual(b.batch_exists_v2(["f" * 64], []).kv_hit_pages, 0)
+        got = b.batch_get_v2([self.transfer("mamba", [keys[3], keys[4]], [6, 7])])
+        self.assertEqual(got, {name.MAMBA: [True, False]})
+        self.assertEqual(state.page(6), state.page(1))
+        with self.assertLogs("kvlift.sglang", "ERROR"):
+            self.assertEqual(b.batch_get_v2([self.transfer("mamba", keys[:2], [0])]), {name.MAMBA: [False] * 2})
+        with self.assertLogs("kvlift.sglang", "ERROR"):
+            self.assertEqual(b.batch_get_v2([self.transfer("swa", keys[:2], [0, 1])]), {name.SWA: [False] * 2})
+        b.close()
 
     def test_nothing_is_raised(self):
         pool = HostPool(1)

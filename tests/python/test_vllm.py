@@ -96,6 +96,7 @@ class VLLM(unittest.TestCase):
     def test_tier(self):
         tier = self.tier()
         self.assertIsInstance(tier, self.tiering.SecondaryTierManager)
+        self.assertEqual((tier.medium, tier.locality), (self.base.Medium.STORAGE, self.base.Locality.LOCAL))
         miss = self.round_trip(tier)
         self.assertEqual(tier.lookup(self.key(0, 1), None), miss)
         self.assertIsNotNone(tier.on_new_request(None))
@@ -133,6 +134,31 @@ class VLLM(unittest.TestCase):
         self.assertEqual(other.lookup(self.key(1), None), self.base.LookupResult.MISS)
         for t in (one, two, other):
             t.shutdown()
+
+    def test_no_loop_over_what_does_not_load(self):
+        tier = self.tier()
+        key = self.key(7)
+        self.assertTrue(tier._cache.put(tier._key(key), b"too short"))
+        self.assertEqual(tier.lookup(key, None), self.base.LookupResult.HIT)
+        tier.submit_load(self.job([key], [0], True))
+        (result,) = self.finish(tier)
+        self.assertFalse(result.success)
+        self.assertIsNone(result.successful_keys)
+        self.assertEqual(tier.lookup(key, None), self.base.LookupResult.MISS)
+        tier.submit_store(self.job([key], [0], False))
+        self.assertTrue(self.finish(tier)[0].success)
+        tier.submit_load(self.job([key], [1], True))
+        self.assertTrue(self.finish(tier)[0].success)
+        tier.shutdown()
+
+    def test_buffers_are_let_go(self):
+        tier = self.tier(depth=1, threads=1)
+        for i in range(20):
+            tier.submit_store(self.job([self.key(i)], [i], False))
+        tier.shutdown()
+        del tier
+        self.view.release()
+        self.memory.extend(b"x")
 
     def test_their_own_file_tier(self):
         from vllm.v1.kv_offload.tiering.fs.manager import FileSystemTierManager

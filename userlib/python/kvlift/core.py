@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import threading
+import time
 
 from . import _lib
 from ._lib import Held, lib
@@ -269,6 +270,14 @@ class Cache(_Handle):
             return False
         return check(ret) == 0
 
+    def forget_spoiled(self, batch):
+        """Deletes the objects that a batch found to be of no use to anybody."""
+        for key in batch.spoiled:
+            try:
+                self.delete(key)
+            except KvliftError:  # of a directory that may only be read
+                pass
+
     def clear(self):
         """Deletes all objects; how many there were."""
         n = 0
@@ -354,6 +363,19 @@ class Batch:
         """Per item the bytes that were put or got."""
         return [item.done for item in self.items]
 
+    @property
+    def spoiled(self):
+        """Keys whose object is there, but cannot be read or has another length: no put
+        brings a better one as long as it is there."""
+        if self.op != _lib.GET:
+            return []
+        bad = (-errno.EIO, -errno.EMSGSIZE, -errno.ESTALE)
+        return [
+            key
+            for key, item, size in zip(self.keys, self.items, self.sizes)
+            if item.res in bad or (item.res >= 0 and item.done != size)
+        ]
+
 
 class IO(_Handle):
     """Batches of operations on objects; see kvlift_io(3). For several threads."""
@@ -428,7 +450,11 @@ class IO(_Handle):
 
     def drain(self, timeout=None):
         """Until nothing is in flight; the events stay to be taken. False: it took too long."""
-        ret = lib().kvlift_io_drain(self.handle, -1 if timeout is None else int(timeout * 1000))
+        end = None if timeout is None else time.monotonic() + timeout
+        ret = -errno.EINTR
+        while ret == -errno.EINTR:
+            ms = -1 if end is None else max(0, int((end - time.monotonic()) * 1000))
+            ret = lib().kvlift_io_drain(self.handle, ms)
         if ret == -errno.ETIME:
             return False
         return check(ret) == 0

@@ -55,10 +55,13 @@ class KvliftClient:
             try:
                 number = self._io.submit(batch)
             except KvliftError as e:
-                if e.errno != errno.EAGAIN:
-                    raise
-                return
-            self._futures[number] = future
+                if e.errno == errno.EAGAIN:
+                    return
+                # Whoever waits for it must hear of it.
+                self._ended.append((future, False, str(e), [False] * len(batch.keys)))
+                self._nudge()
+            else:
+                self._futures[number] = future
             self._waiting.popleft()
 
     def _submit(self, op, keys, buffers):
@@ -103,17 +106,21 @@ class KvliftClient:
 
     def drain_completions(self):
         with self._lock:
-            ended, self._ended = self._ended, []
             batches = self._io.poll()
             while batches:
                 for number, batch in batches:
-                    ended.append(self._completion(self._futures.pop(number), batch))
+                    self._cache.forget_spoiled(batch)
+                    self._ended.append(self._completion(self._futures.pop(number), batch))
                 self._start()
                 batches = self._io.poll()
+            # Last: poll() reads the descriptor, so nobody would be told of later ones.
+            ended, self._ended = self._ended, []
         return ended
 
     def close(self):
         with self._lock:
+            for _, batch in self._waiting:
+                batch.let_go()
             self._waiting.clear()
             self._io.close()
             self._cache.close()

@@ -23,9 +23,9 @@ from .core import IO, Batch, KvliftError
 from .lmcache import open_directory
 
 try:
-    from vllm.v1.kv_offload.base import Medium
-except ImportError:  # before events had a medium
-    Medium = None
+    from vllm.v1.kv_offload.base import Locality, Medium
+except ImportError:  # before tiers had a medium
+    Locality = Medium = None
 
 
 def namespace_of(spec):
@@ -50,6 +50,8 @@ class KvliftTier(SecondaryTierManager):
 
     def __init__(self, offloading_spec, primary_kv_view, tier_type, path, threads=2, depth=64, namespace=None, locality=None, **more):
         super().__init__(offloading_spec, primary_kv_view, tier_type, **more)
+        if Locality is not None:
+            self.locality = Locality(locality) if locality else Locality.LOCAL
         if namespace is None:
             namespace = namespace_of(offloading_spec)
         self._prefix = namespace.encode() + b"-"
@@ -66,7 +68,11 @@ class KvliftTier(SecondaryTierManager):
         return self._prefix + bytes(key)
 
     def lookup(self, key, req_context):
-        return LookupResult.HIT if self._cache.exists(self._key(key)) else LookupResult.MISS
+        try:
+            return LookupResult.HIT if self._cache.exists(self._key(key)) else LookupResult.MISS
+        except KvliftError:
+            # What cannot be asked for is recomputed; an error would end the scheduler.
+            return LookupResult.MISS
 
     def _submit(self, op, job):
         keys = list(job.keys)
@@ -83,10 +89,11 @@ class KvliftTier(SecondaryTierManager):
             try:
                 number = self._io.submit(batch)
             except KvliftError as e:
-                if e.errno != errno.EAGAIN:
-                    raise
-                return
-            self._jobs[number] = job
+                if e.errno == errno.EAGAIN:
+                    return
+                self._finished.append(JobResult(job.job_id, False))
+            else:
+                self._jobs[number] = job
             self._waiting.popleft()
 
     def submit_store(self, job_metadata):
@@ -108,6 +115,8 @@ class KvliftTier(SecondaryTierManager):
         batches = self._io.poll()
         while batches:
             for number, batch in batches:
+                # Else it would be found, and fail to load, for ever.
+                self._cache.forget_spoiled(batch)
                 self._finished.append(self._result(self._jobs.pop(number), batch))
             self._start()
             batches = self._io.poll()
@@ -128,6 +137,8 @@ class KvliftTier(SecondaryTierManager):
         self._finished = done + self._finished
 
     def shutdown(self):
+        for _, batch in self._waiting:
+            batch.let_go()
         self._waiting.clear()
         self._io.close()
         self._cache.close()
