@@ -16,7 +16,8 @@
  * compared.
  *
  * System calls: put 6, with KVLIFT_PUT_REPLACE 7, get 4, open 2, exists and
- * delete 1; where the name is a hash one to three more. Everything here is in since 0.1.
+ * delete 1; where the name is a hash one to three more. Everything here is in
+ * since 0.1.
  */
 #ifndef KVLIFT_OBJECT_H
 #define KVLIFT_OBJECT_H
@@ -120,7 +121,8 @@ int kvlift_putv(const struct kvlift_cache *cache, const void *key,
  * Return: length of the object; -ENOENT: it is not there; -EMSGSIZE: it is
  * longer than @room, @buf was not touched; -EIO: a block cannot be read, or its
  * checksum is wrong; -ESTALE: it is no file, or shrank meanwhile, so it was no
- * object; -EINVAL: a bad key; -EINTR: the process is being killed; or what open(2) gives.
+ * object; -EINVAL: a bad key; -EINTR: the process is being killed; or what
+ * open(2) gives.
  */
 ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
 		   size_t key_len, void *buf, size_t room);
