@@ -197,17 +197,25 @@ static void all_in_use(void)
 static bool stop;
 static unsigned int bad, replaced, seen;
 
-/* Each object says 512 times who made it. */
+static bool stopped(void)
+{
+	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+}
+
+/* Object @c is 512 bytes of @c and a number, the same in all of it. */
 static void *replacer(void *arg)
 {
+	const char *c = arg;
 	char buf[512];
 	unsigned int i;
 
-	memset(buf, *(char *)arg, sizeof(buf));
 	for (i = 0; i < 300; i++) {
-		int ret = kvlift_put(cache, "shared", 6, buf, sizeof(buf),
-				     KVLIFT_PUT_REPLACE);
+		int ret;
 
+		memset(buf, (char)i, sizeof(buf));
+		buf[0] = *c;
+		ret = kvlift_put(cache, c, 1, buf, sizeof(buf),
+				 KVLIFT_PUT_REPLACE);
 		__atomic_add_fetch(ret ? &bad : &replaced, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
@@ -215,41 +223,67 @@ static void *replacer(void *arg)
 
 static void *reader(void *arg)
 {
+	static const char keys[] = "abcd";
 	char buf[512];
-	unsigned int i;
+	unsigned int i, k = 0;
 
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		ssize_t n = kvlift_get(cache, "shared", 6, buf, sizeof(buf));
+	while (!stopped()) {
+		const char *c = &keys[k++ % 4];
+		ssize_t n = kvlift_get(cache, c, 1, buf, sizeof(buf));
+		bool good = n == sizeof(buf) && buf[0] == *c;
 
-		for (i = 0; n == sizeof(buf) && i < sizeof(buf); i++)
-			if (buf[i] != buf[0])
-				n = 0;
-		__atomic_add_fetch(n == sizeof(buf) ? &seen : &bad, 1,
-				   __ATOMIC_RELAXED);
+		for (i = 2; good && i < sizeof(buf); i++)
+			good = buf[i] == buf[1];
+		__atomic_add_fetch(good ? &seen : &bad, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
 
-/* Readers find the old or the new one at any time. */
+/* As if processes were killed all the time, each with a name. */
+static void *killed_ones(void *arg)
+{
+	unsigned int i = 0;
+	char name[16];
+
+	while (!stopped()) {
+		int fd;
+
+		snprintf(name, sizeof(name), ".put-%u", i++ % 2);
+		fd = openat(pool.fd, name, O_RDWR | O_CREAT | O_EXCL, 0444);
+		if (fd >= 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+/* Readers find the old or the new one at any time, and never another's. */
 static void replaced_at_once(void)
 {
-	static char who[] = "abcd";
-	pthread_t w[4], r;
+	static char who[] = "aabbccdd";
+	pthread_t w[8], r, l;
+	char name[16];
 	unsigned int i;
 
-	CHECK_EQ(store("shared", "", 0), 0);
-	replacer(who);
+	for (i = 0; i < 8; i += 2)
+		replacer(&who[i]);
 	pthread_create(&r, NULL, reader, NULL);
-	for (i = 0; i < 4; i++)
+	pthread_create(&l, NULL, killed_ones, NULL);
+	for (i = 0; i < 8; i++)
 		pthread_create(&w[i], NULL, replacer, &who[i]);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 8; i++)
 		pthread_join(w[i], NULL);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(r, NULL);
+	pthread_join(l, NULL);
 	CHECK_EQ(bad, 0);
-	CHECK_EQ(replaced, 5 * 300);
+	CHECK_EQ(replaced, 12 * 300);
 	CHECK(seen > 0);
-	CHECK_EQ(kvlift_delete(cache, "shared", 6), 0);
+	for (i = 0; i < 8; i += 2)
+		CHECK_EQ(kvlift_delete(cache, &who[i], 1), 0);
+	for (i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), ".put-%u", i);
+		unlinkat(pool.fd, name, 0);
+	}
 	CHECK_EQ(nr_files(), 0);
 }
 

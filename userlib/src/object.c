@@ -208,15 +208,20 @@ static int give_name(struct kvlift_cache *cache, int fd, const char *name)
 /*
  * Who puts in place of another object needs a name of its own for a moment. It
  * holds a lock on the file then, which ends with the process: a file with such
- * a name that is not locked was left by one that was killed.
+ * a name that is not locked was left by one that was killed. Only who has its
+ * lock removes the name, and only while it is that file's: else another one
+ * could get the name while its owner believes to have it.
  */
 static void sweep(const struct kvlift_cache *cache, const char *temp)
 {
 	int fd = openat(cache->fd, temp, OPEN_FLAGS);
+	struct stat file, name;
 
 	if (fd < 0)
 		return;
-	if (!flock(fd, LOCK_SH | LOCK_NB))
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &file) &&
+	    !fstatat(cache->fd, temp, &name, AT_SYMLINK_NOFOLLOW) &&
+	    file.st_ino == name.st_ino)
 		unlinkat(cache->fd, temp, 0);
 	close(fd);
 }
