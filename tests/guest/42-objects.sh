@@ -38,10 +38,26 @@ done
 
 mkpool 64K 8M 8M 1G
 run loses objects $MNT torn
-run objects $MNT stress 4 2 $n $t 0
-run objects $MNT stress 8 4 $n $t 1
+run objects $MNT stress 4 2 $n $t 0 0
+run objects $MNT stress 8 4 $n $t 1 0
 [ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
-rm -f $MNT/*
+rm -f $MNT/* $MNT/.put-*
 # What was being put by those that were killed has gone with them.
 expect_used 0
+
+# A cache that holds a third of them: an object takes one block on average.
+if kvlift domain set --help 2>&1 | grep -q -e --cache; then
+	total=$((n / 3 * 65536))
+	mkdir $MNT/cache
+	run kvlift domain set $MNT/cache --cache on --total $total
+	run objects $MNT/cache stress 4 2 $n $t 0 1
+	run objects $MNT/cache stress 8 4 $n $t 1 1
+	kvlift domain show $MNT/cache --json >"$TMP/domain"
+	peak=$(grep -o '"peak":[0-9]*' "$TMP/domain" | cut -d: -f2)
+	[ "$peak" -le $((n / 3 + 1)) ] || [ "$peak" -le "$total" ] || fail "peak $peak"
+	rm -f $MNT/cache/* $MNT/cache/.put-*
+	expect_used 0
+else
+	say "no cache directories"
+fi
 check_clean
