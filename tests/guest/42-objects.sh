@@ -53,8 +53,8 @@ if kvlift domain set --help 2>&1 | grep -q -e --cache; then
 	run objects $MNT/cache stress 4 2 $n $t 0 1
 	run objects $MNT/cache stress 8 4 $n $t 1 1
 	kvlift domain show $MNT/cache --json >"$TMP/domain"
-	peak=$(grep -o '"peak":[0-9]*' "$TMP/domain" | cut -d: -f2)
-	[ "$peak" -le $((n / 3 + 1)) ] || [ "$peak" -le "$total" ] || fail "peak $peak"
+	[ "$(json "$TMP/domain" 'd["peak"] <= d["total_limit"] == '$((n / 3)))" = True ] || fail "too much: $(cat "$TMP/domain")"
+	[ "$(json "$TMP/domain" 'd["cache_dropped"] > 0')" = True ] || fail "nothing was dropped: $(cat "$TMP/domain")"
 	rm -f $MNT/cache/* $MNT/cache/.put-*
 	expect_used 0
 else
