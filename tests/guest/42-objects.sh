@@ -47,13 +47,13 @@ expect_used 0
 
 # A cache that holds a third of them: an object takes one block on average.
 if kvlift domain set --help 2>&1 | grep -q -e --cache; then
-	total=$((n / 3 * 65536))
+	blocks=$((n / 3))
 	mkdir $MNT/cache
-	run kvlift domain set $MNT/cache --cache on --total $total
+	run kvlift domain set $MNT/cache --cache on --total $((blocks * 65536))
 	run objects $MNT/cache stress 4 2 $n $t 0 1
 	run objects $MNT/cache stress 8 4 $n $t 1 1
 	kvlift domain show $MNT/cache --json >"$TMP/domain"
-	[ "$(json "$TMP/domain" 'd["peak"] <= d["total_limit"] == '$((n / 3)))" = True ] || fail "too much: $(cat "$TMP/domain")"
+	[ "$(json "$TMP/domain" 'd["peak"] <= d["total_limit"] == '$blocks)" = True ] || fail "too much: $(cat "$TMP/domain")"
 	[ "$(json "$TMP/domain" 'd["cache_dropped"] > 0')" = True ] || fail "nothing was dropped: $(cat "$TMP/domain")"
 	rm -f $MNT/cache/* $MNT/cache/.put-*
 	expect_used 0
