@@ -38,10 +38,10 @@ done
 
 mkpool 64K 8M 8M 1G
 run loses objects $MNT torn
-run objects $MNT stress 4 2 $n $t 0
-run objects $MNT stress 8 4 $n $t 1
+run objects $MNT stress 4 2 $n $t 0 0
+run objects $MNT stress 8 4 $n $t 1 0
 [ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
-rm -f $MNT/*
+rm -f $MNT/* $MNT/.put-*
 expect_used 0
 umount_pool
 
@@ -76,7 +76,7 @@ for k in 0 1; do
 	[ "$(figure peak)" -le $third ] || fail "$(figure peak) blocks were stored, $third are allowed"
 done
 new_cache
-run objects $MNT/c stress 8 4 $n $t 1
+run objects $MNT/c stress 8 4 $n $t 1 1
 [ "$(figure peak)" -le $third ] || fail "$(figure peak) blocks were stored, $third are allowed"
 [ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors"
 rm -r $MNT/c

@@ -5,11 +5,13 @@
  *
  *	objects DIR basic
  *	objects DIR put KEY LEN | get KEY LEN RESULT	one object
- *	objects DIR stress PROCS THREADS OBJECTS SECONDS KILL
+ *	objects DIR stress PROCS THREADS OBJECTS SECONDS KILL CACHE
  *	objects DIR share PROCS THREADS OBJECTS USES KILL TRACE
- *				objects of a block each, of which a cache holds
- *a part; TRACE gets the uses in their order objects DIR torn	puts that are
- *not atomic are found out: ends with 0 when a reader saw a part of one
+ *	objects DIR torn
+ *
+ * share: of objects of a block each a cache holds a part; TRACE gets the uses
+ *in their order. torn: puts that are not atomic are found out; ends with 0 when
+ *a reader saw a part of one.
  */
 #include <math.h>
 #include <pthread.h>
@@ -209,14 +211,24 @@ static void content(void)
 	free(buf);
 }
 
+/* What a put that replaced has left when it was killed. */
+static unsigned int nr_left;
+
 static unsigned int nr_files(void)
 {
 	DIR *d = fdopendir(MUST(openat(kvlift_cache_fd(cache), ".", O_RDONLY)));
 	unsigned int n = 0;
 	struct dirent *e;
 
-	while ((e = readdir(d)))
-		n += e->d_type == DT_REG;
+	nr_left = 0;
+	while ((e = readdir(d))) {
+		if (e->d_type != DT_REG)
+			continue;
+		if (e->d_name[0] == '.')
+			nr_left++;
+		else
+			n++;
+	}
 	closedir(d);
 	return n;
 }
@@ -235,7 +247,7 @@ static void basic(void)
 
 /* Shared by all processes of a stress. */
 static struct counts {
-	uint64_t puts, had, full, hits, misses, deletes, maps;
+	uint64_t puts, replaced, had, full, hits, misses, deletes, maps;
 	uint64_t wrong, errors;
 	uint32_t stop;
 	uint32_t made, nr; /* uses so far, and to be made */
@@ -287,6 +299,23 @@ static void map_one(uint64_t k)
 	ADD(maps);
 }
 
+static void put_one(uint64_t k, void *buf, unsigned int flags)
+{
+	int ret = put_k(k, buf, flags);
+
+	if (!ret && flags)
+		ADD(replaced);
+	else if (!ret)
+		ADD(puts);
+	else if (ret == 1 && !flags)
+		ADD(had);
+	else if (ret == -EAGAIN)
+		ADD(full);
+	else if (ADD(errors) < 10)
+		fprintf(stderr, "put of %" PRIu64 ": %s\n", k,
+			kvlift_strerror(ret));
+}
+
 static void get_or_put(uint64_t k, void *buf, size_t room)
 {
 	bool error = false;
@@ -301,16 +330,7 @@ static void get_or_put(uint64_t k, void *buf, size_t room)
 	if (ret)
 		return;
 	ADD(misses);
-	ret = put_k(k, buf, 0);
-	if (!ret)
-		ADD(puts);
-	else if (ret == 1)
-		ADD(had);
-	else if (ret == -EAGAIN)
-		ADD(full);
-	else if (ADD(errors) < 10)
-		fprintf(stderr, "put of %" PRIu64 ": %s\n", k,
-			kvlift_strerror(ret));
+	put_one(k, buf, 0);
 }
 
 static void *work(void *arg)
@@ -328,6 +348,8 @@ static void *work(void *arg)
 			get_or_put(k, buf, room);
 		} else if (what < 28) {
 			map_one(k);
+		} else if (what < 29) {
+			put_one(k, buf, KVLIFT_PUT_REPLACE);
 		} else if (what < 30) {
 			if (kvlift_exists(cache, key, key_of(k, key)) < 0)
 				ADD(errors);
@@ -409,8 +431,8 @@ static pid_t start(unsigned int threads, uint64_t objects, uint64_t seed)
 	_exit(0);
 }
 
-/* All that is there is whole, and nothing else is there. */
-static void check_all(uint64_t objects)
+/* All that is there is whole, and nothing else but what the killed left. */
+static void check_all(uint64_t objects, bool is_cache, unsigned int killed)
 {
 	size_t room = 4 * bs;
 	char *buf = malloc(room);
@@ -426,14 +448,19 @@ static void check_all(uint64_t objects)
 	}
 	CHECK(!error);
 	/* In a cache some may have gone meanwhile. */
-	CHECK(found <= files, "%u found, %u files", found, files);
-	printf("%u of %" PRIu64 " objects in %u files\n", found, objects,
-	       files);
+	CHECK(found == files || (is_cache && found < files),
+	      "%u found, %u files", found, files);
+	CHECK(nr_left <= killed, "%u names left", nr_left);
+	printf("%u of %" PRIu64 " objects in %u files, %u names left\n", found,
+	       objects, files, nr_left);
+	/* The next one that replaces takes one of them away. */
+	if (nr_left && !put_k(0, buf, KVLIFT_PUT_REPLACE))
+		CHECK((found = nr_left, nr_files(), nr_left < found));
 	free(buf);
 }
 
 static void stress(unsigned int procs, unsigned int threads, uint64_t objects,
-		   unsigned int seconds, bool killing)
+		   unsigned int seconds, bool killing, bool is_cache)
 {
 	uint64_t end = kvt_now_ns() + seconds * 1000000000ull, seed = 99;
 	unsigned int i, killed = 0;
@@ -459,16 +486,17 @@ static void stress(unsigned int procs, unsigned int threads, uint64_t objects,
 		CHECK(WIFEXITED(status) && !WEXITSTATUS(status),
 		      "a process ended with %x", (unsigned int)status);
 	}
-	printf("puts %" PRIu64 " had %" PRIu64 " full %" PRIu64 " hits %" PRIu64
-	       " misses %" PRIu64 " maps %" PRIu64 " deletes %" PRIu64
-	       " killed %u\n",
-	       counts->puts, counts->had, counts->full, counts->hits,
-	       counts->misses, counts->maps, counts->deletes, killed);
+	printf("puts %" PRIu64 " replaced %" PRIu64 " had %" PRIu64
+	       " full %" PRIu64 " hits %" PRIu64 " misses %" PRIu64
+	       " maps %" PRIu64 " deletes %" PRIu64 " killed %u\n",
+	       counts->puts, counts->replaced, counts->had, counts->full,
+	       counts->hits, counts->misses, counts->maps, counts->deletes,
+	       killed);
 	IS(counts->wrong, 0);
 	IS(counts->errors, 0);
 	CHECK(counts->puts && counts->hits && counts->maps);
 	CHECK(!killing || killed);
-	check_all(objects);
+	check_all(objects, is_cache, killed * threads);
 }
 
 /* A use of which its process did not come to say what it was of is left out. */
@@ -625,10 +653,10 @@ int main(int argc, char **argv)
 		basic();
 	else if (!strcmp(argv[2], "torn"))
 		return torn();
-	else if (!strcmp(argv[2], "stress") && argc == 8)
+	else if (!strcmp(argv[2], "stress") && argc == 9)
 		stress((unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
 		       strtoull(argv[5], NULL, 0), (unsigned int)atoi(argv[6]),
-		       atoi(argv[7]));
+		       atoi(argv[7]), atoi(argv[8]));
 	else if (uses)
 		share((unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
 		      strtoull(argv[5], NULL, 0), atoi(argv[7]), argv[8]);

@@ -6,11 +6,14 @@
 dir=$(dirname "$0")
 passed=0 failed=0
 export ASAN_OPTIONS="detect_leaks=1:${ASAN_OPTIONS:-}" UBSAN_OPTIONS=print_stacktrace=1
+# The thread sanitizer does not take every random layout of memory.
+fixed=$(setarch -R true 2>/dev/null && echo setarch -R)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for t in "$@" "$dir"/test_*.sh; do
 	name=$(basename "$t")
-	case $t in *.sh) sh "$t" ;; *) "$t" ;; esac >"$log" 2>&1
+	# shellcheck disable=SC2086
+	case $t in *.sh) sh "$t" ;; *_tsan) $fixed "$t" ;; *) "$t" ;; esac >"$log" 2>&1
 	rc=$?
 	case $rc in
 	0)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-# Sizes and offsets of everything that programs and the library, or the module,
-# share are those of abi.txt beside this. A release may add to the list, and
+# Sizes, offsets and numbers of everything that programs and the library, or the
+# module, share are those of abi.txt beside this. A release may add to the list, and
 # change nothing in it; after adding a structure: ABI_UPDATE=1 make check
 rc=0
 tmp=$(mktemp -d)
@@ -24,6 +24,10 @@ name && /;/ {
 		if (m ~ /^[a-z0-9_]+$/) print name, m
 	}
 }' "$@" >"$tmp/members"
+# Enumerators, and macros that are numbers: all but versions and texts.
+awk '
+/^#define KVLIFT_[A-Z0-9_]+[ \t]/ && $2 !~ /_VERSION_|_MAGIC$/ && $3 !~ /^"/ { print $2 }
+/^\tKVLIFT_[A-Z0-9_]+( =.*)?,/ { sub(/,.*/, "", $1); print $1 }' "$@" >"$tmp/numbers"
 {
 	printf '#define _GNU_SOURCE\n#include <stdio.h>\n#include <stddef.h>\n#include <kvlift.h>\nint main(void) {\n'
 	while read -r s m; do
@@ -33,12 +37,15 @@ name && /;/ {
 			printf 'printf("%s %%zu\\n", sizeof(struct %s));\n' "$s" "$s"
 		fi
 	done <"$tmp/members"
+	while read -r n; do
+		printf 'printf("%s = %%llu\\n", (unsigned long long)(%s));\n' "$n" "$n"
+	done <"$tmp/numbers"
 	printf 'return 0; }\n'
 } >"$tmp/abi.c"
 ${CC:-cc} -w -I"$TOP/module/uapi" -I"$TOP/userlib/include" "$tmp/abi.c" -o "$tmp/abi" || exit 1
-"$tmp/abi" | sort >"$tmp/now"
-[ "$(wc -l <"$tmp/now")" -gt 100 ] || { echo "not ok - the headers were not understood"; rc=1; }
-[ -z "${ABI_UPDATE:-}" ] || { echo '# name, offset where it is a member, size; made by test_abi.sh'; cat "$tmp/now"; } >"$list"
+"$tmp/abi" | LC_ALL=C sort -u >"$tmp/now"
+[ "$(wc -l <"$tmp/now")" -gt 300 ] || { echo "not ok - the headers were not understood"; rc=1; }
+[ -z "${ABI_UPDATE:-}" ] || { echo '# name, offset where it is a member, size; name = number; made by test_abi.sh'; cat "$tmp/now"; } >"$list"
 grep -v '^#' "$list" | diff - "$tmp/now" >"$tmp/diff" || { echo "not ok - the ABI is not that of abi.txt"; cat "$tmp/diff"; rc=1; }
-[ $rc = 0 ] && echo "ok - $(wc -l <"$tmp/now") sizes and offsets"
+[ $rc = 0 ] && echo "ok - $(wc -l <"$tmp/now") sizes, offsets and numbers"
 exit $rc

@@ -37,8 +37,7 @@ struct kvlift_region;
 
 /**
  * struct kvlift_io_opts - how much goes on at a time
- * @depth:	batches that are in flight or whose event was not read, 0 for
- *the default
+ * @depth:	batches in flight or with an event to be read; 0: the default
  * @threads:	that copy, 0 for the default; one copies some GB/s
  * @reserved:	zero
  */
@@ -82,12 +81,16 @@ enum kvlift_item_op {
  * @prio:	KVLIFT_PRIO_*
  * @lease_ms:	longest time of the lease
  * @lease:	out, of ACQUIRE: names the lease; in, of RELEASE: which
- * @res:	out: 0, or what the function for it returns: of PUT 1 when the
- *key was there, of EXISTS 1 or 0; of PREFETCH and ACQUIRE the res of struct
- *kvlift_event; negative errno: it failed. -ECANCELED: the batch was cancelled;
- *-EAGAIN of blocks: the module's queue is full
+ * @res:	out: 0, or a negative errno; of PUT 1: the key was there; of
+ *		EXISTS 1 or 0
  * @done:	out: bytes (PUT, GET) or blocks
  * @reserved:	zero
+ *
+ * Errors are those of the function for the operation, of PREFETCH and ACQUIRE
+ * those of struct kvlift_event, of RELEASE those of kvlift_queue_release().
+ * -ECANCELED: the batch was cancelled before; -EAGAIN of blocks: the module's
+ * queue is full. A lease ends by a RELEASE, after lease_ms, or with
+ * kvlift_io_close(); one batch cannot both get it and give it back.
  *
  * What it points to stays as it is until the batch's event, too.
  */
@@ -144,9 +147,10 @@ int kvlift_io_open(const struct kvlift_pool *pool,
  * kvlift_io_close() - end all of it; NULL is allowed
  * @io:		the handle, invalid afterwards
  *
- * Waits for what has begun, so that no copy is cut off in a caller's buffer;
- * what has not is cancelled, requests for blocks too. Ends all leases. Events
- * that were not read are lost.
+ * Waits, as kvlift_io_drain() for ever, until all that was submitted has ended,
+ * so that no copy is cut off in a caller's buffer and no put is lost; who does
+ * not want to wait cancels first. Then ends the threads and all leases. Events
+ * that were not read are lost, the results of items are not.
  */
 void kvlift_io_close(struct kvlift_io *io);
 
@@ -160,7 +164,8 @@ void kvlift_io_close(struct kvlift_io *io);
  * Never waits for an operation. A batch has exactly one event, and may have it
  * before this returns.
  *
- * Return: 0; -EINVAL: a bad operation, flag, key or count, nothing was begun;
+ * Return: 0; -EINVAL: a bad operation, flag, key or count, or reserved is not
+ * zero, nothing was begun;
  * -EAGAIN: as many batches as the depth allows, read events first.
  */
 int kvlift_io_submit(struct kvlift_io *io, struct kvlift_item *items,

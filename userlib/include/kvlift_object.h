@@ -15,8 +15,9 @@
  * 128 bits), and the key is in the attribute user.kvlift.key, which is
  * compared.
  *
- * System calls: put 6, get 4, open 2, exists and delete 1; where the name is a
- * hash one to three more. Everything here is in since 0.1.
+ * System calls: put 6, with KVLIFT_PUT_REPLACE 7, get 4, open 2, exists and
+ * delete 1; where the name is a hash one to three more. Everything here is in
+ * since 0.1.
  */
 #ifndef KVLIFT_OBJECT_H
 #define KVLIFT_OBJECT_H
@@ -61,7 +62,12 @@ void kvlift_cache_close(struct kvlift_cache *cache);
 int kvlift_cache_fd(const struct kvlift_cache *cache);
 
 /* Flags of kvlift_put(). */
-/* In place of an object that is there; who has that open keeps it. */
+/*
+ * In place of an object that is there, at once: readers find the old one or the
+ * new one, and who has the old one open keeps it. For a moment the new one has
+ * a name ".put-N" as well; a process that is killed just then leaves that, and
+ * the next put that replaces in the directory removes it.
+ */
 #define KVLIFT_PUT_REPLACE (1u << 0)
 
 /**
@@ -74,13 +80,16 @@ int kvlift_cache_fd(const struct kvlift_cache *cache);
  * @flags:	KVLIFT_PUT_*
  *
  * Readers find all of it or nothing. When the process dies meanwhile nothing is
- * left. Permissions are 0444 less the umask.
+ * left, but for what KVLIFT_PUT_REPLACE says. Permissions are 0444 less the
+ * umask. Where the kernel wants it, the name is given through /proc.
  *
  * Return: 0: stored; 1: the key was there, nothing was written; -EAGAIN: not
  * stored, a cache is full of what cannot be dropped: go on without; -ENOSPC,
  * -EDQUOT: the pool or the directory's domain is full; -EINVAL: a bad key or
  * flag; -EEXIST: another key has the same hash; -ENOENT: the directory was
- * removed; -EACCES, -EROFS, -ENOMEM, -EMFILE, -EINTR.
+ * removed, or there is no /proc; -EBUSY: 64 others are replacing objects of the
+ * directory just now; -ESTALE: the directory was removed while it replaced;
+ * -EACCES, -EROFS, -ENOMEM, -EMFILE, -EINTR: nothing was stored.
  */
 int kvlift_put(const struct kvlift_cache *cache, const void *key,
 	       size_t key_len, const void *buf, size_t len, unsigned int flags);
@@ -111,8 +120,9 @@ int kvlift_putv(const struct kvlift_cache *cache, const void *key,
  *
  * Return: length of the object; -ENOENT: it is not there; -EMSGSIZE: it is
  * longer than @room, @buf was not touched; -EIO: a block cannot be read, or its
- * checksum is wrong; -ESTALE: it shrank meanwhile, so it was no object; -EINVAL:
- * a bad key; -EINTR: the process is being killed; or what open(2) gives.
+ * checksum is wrong; -ESTALE: it is no file, or shrank meanwhile, so it was no
+ * object; -EINVAL: a bad key; -EINTR: the process is being killed; or what
+ * open(2) gives.
  */
 ssize_t kvlift_get(const struct kvlift_cache *cache, const void *key,
 		   size_t key_len, void *buf, size_t room);
@@ -182,8 +192,8 @@ struct kvlift_object {
  * @key_len:	see there
  * @object:	out: made by the caller, filled in here
  *
- * Return: 0; -ENOENT: it is not there; -EINVAL: a bad key; or what open(2)
- * gives.
+ * Return: 0; -ENOENT: it is not there; -ESTALE: it is no file; -EINVAL: a bad
+ * key; or what open(2) gives.
  */
 int kvlift_object_open(const struct kvlift_cache *cache, const void *key,
 		       size_t key_len, struct kvlift_object *object);

@@ -245,6 +245,9 @@ void kvlift_io_close(struct kvlift_io *io)
 {
 	if (!io)
 		return;
+	/* Should the module fail, the threads still end what is theirs. */
+	while (kvlift_io_drain(io, -1) == -EINTR)
+		;
 	stop_threads(io);
 	free_io(io);
 }

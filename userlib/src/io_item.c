@@ -53,6 +53,8 @@ int kvl_item_check(struct kvlift_item *item)
 {
 	bool good;
 
+	if (item->reserved[0] | item->reserved[1] | item->reserved[2])
+		return -EINVAL;
 	if (item->flags & ~allowed_flags(item))
 		return -EINVAL;
 	if (item->flags & KVLIFT_ITEM_IOV && item->len > KVLIFT_IOV_MAX)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -18,14 +19,18 @@
 #include "internal.h"
 #include "key.h"
 
-#define MODE   0444
-#define PIECES 64 /* of memory in one system call */
+#define MODE	  0444
+#define PIECES	  64 /* of memory in one system call */
+#define TEMPS	  64 /* puts of a directory that replace at one moment */
+#define TEMP_LEN  16
+#define PUT_TRIES 8
+/* A pipe of that name would have it wait. */
+#define OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
 struct kvlift_cache {
 	int fd;
 	/* linkat() by descriptor was refused: it is of another's making. */
 	atomic_bool by_proc;
-	atomic_uint serial;
 };
 
 int kvlift_cache_open(const struct kvlift_pool *pool, const char *name,
@@ -41,7 +46,6 @@ int kvlift_cache_open(const struct kvlift_pool *pool, const char *name,
 	if (!c)
 		return -ENOMEM;
 	atomic_init(&c->by_proc, false);
-	atomic_init(&c->serial, 0);
 	c->fd = openat(pool->fd, name && *name ? name : ".",
 		       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd < 0 || fstatfs(c->fd, &fs))
@@ -92,8 +96,7 @@ static int compare(int fd, const struct kvl_name *name)
 static int open_name(const struct kvlift_cache *cache,
 		     const struct kvl_name *name)
 {
-	int fd = openat(cache->fd, name->text,
-			O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(cache->fd, name->text, OPEN_FLAGS);
 	int ret;
 
 	if (fd < 0)
@@ -202,20 +205,63 @@ static int give_name(struct kvlift_cache *cache, int fd, const char *name)
 	return 0;
 }
 
-/* By a name of its own, and from there at once in place of the other. */
-static int replace(struct kvlift_cache *cache, int fd, const char *name)
+/*
+ * Who puts in place of another object needs a name of its own for a moment. It
+ * holds a lock on the file then, which ends with the process: a file with such
+ * a name that is not locked was left by one that was killed. Only who has its
+ * lock removes the name, and only while it is that file's: else another one
+ * could get the name while its owner believes to have it.
+ */
+static void sweep(const struct kvlift_cache *cache, const char *temp)
 {
-	unsigned int serial = atomic_fetch_add(&cache->serial, 1);
-	char temp[64];
+	int fd = openat(cache->fd, temp, OPEN_FLAGS);
+	struct stat file, name;
+
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &file) &&
+	    !fstatat(cache->fd, temp, &name, AT_SYMLINK_NOFOLLOW) &&
+	    file.st_ino == name.st_ino)
+		unlinkat(cache->fd, temp, 0);
+	close(fd);
+}
+
+static int give_temp(struct kvlift_cache *cache, int fd, char temp[TEMP_LEN])
+{
+	unsigned int i, tries;
 	int ret;
 
-	/* No key's name begins with a dot. */
-	snprintf(temp, sizeof(temp), ".%d.%d.%u", getpid(), cache->fd, serial);
-	ret = give_name(cache, fd, temp);
-	if (!ret && renameat(cache->fd, temp, cache->fd, name)) {
-		ret = -errno;
-		unlinkat(cache->fd, temp, 0);
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return -errno;
+	for (i = 0; i < TEMPS; i++) {
+		/* No key's name begins with a dot. */
+		snprintf(temp, TEMP_LEN, ".put-%u", i);
+		for (tries = 0; tries < 2; tries++) {
+			ret = give_name(cache, fd, temp);
+			if (ret != -EEXIST)
+				return ret;
+			sweep(cache, temp);
+		}
 	}
+	return -EBUSY;
+}
+
+/*
+ * By a name of its own, and from there at once in place of the other. -ESTALE:
+ * somebody took that name for one that was left; the file cannot get another.
+ */
+static int replace(struct kvlift_cache *cache, int fd, const char *name)
+{
+	char temp[TEMP_LEN];
+	int ret = give_temp(cache, fd, temp);
+
+	if (ret || !renameat(cache->fd, temp, cache->fd, name))
+		return ret;
+	ret = -errno;
+	/* The directory may have been removed, too. */
+	if (ret == -ENOENT)
+		return -ESTALE;
+	unlinkat(cache->fd, temp, 0);
 	return ret;
 }
 
@@ -232,18 +278,13 @@ static int fill(int fd, const struct kvl_name *name, const struct iovec *iov,
 	return ret ? ret : kvl_ioctl(fd, KVLIFT_IOC_SEAL, &seal);
 }
 
-static int put(struct kvlift_cache *cache, const struct kvl_name *name,
-	       const struct iovec *iov, int nr, unsigned int flags)
+/* One try; -ESTALE: another one may go well. */
+static int put_once(struct kvlift_cache *cache, const struct kvl_name *name,
+		    const struct iovec *iov, int nr, bool over)
 {
-	bool over = flags & KVLIFT_PUT_REPLACE;
-	int ret, fd;
+	int fd = openat(cache->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, MODE);
+	int ret;
 
-	if (!over) {
-		ret = is_there(cache, name);
-		if (ret)
-			return ret;
-	}
-	fd = openat(cache->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, MODE);
 	if (fd < 0)
 		return -errno;
 	ret = fill(fd, name, iov, nr);
@@ -251,7 +292,25 @@ static int put(struct kvlift_cache *cache, const struct kvl_name *name,
 		ret = over ? replace(cache, fd, name->text)
 			   : give_name(cache, fd, name->text);
 	close(fd);
-	if (ret != -EEXIST)
+	return ret;
+}
+
+static int put(struct kvlift_cache *cache, const struct kvl_name *name,
+	       const struct iovec *iov, int nr, unsigned int flags)
+{
+	bool over = flags & KVLIFT_PUT_REPLACE;
+	unsigned int tries = 0;
+	int ret;
+
+	if (!over) {
+		ret = is_there(cache, name);
+		if (ret)
+			return ret;
+	}
+	do
+		ret = put_once(cache, name, iov, nr, over);
+	while (over && ret == -ESTALE && ++tries < PUT_TRIES);
+	if (over || ret != -EEXIST)
 		return ret;
 	/* Somebody was quicker, most likely with the same key. */
 	ret = is_there(cache, name);
@@ -297,6 +356,8 @@ static ssize_t read_all(int fd, const struct iovec *iov, int nr)
 
 	if (fstat(fd, &st))
 		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ESTALE;
 	if ((uint64_t)st.st_size > sum(iov, nr))
 		return -EMSGSIZE;
 	while (pos < st.st_size) {
@@ -386,6 +447,8 @@ int kvlift_object_open(const struct kvlift_cache *cache, const void *key,
 	if (ret >= 0) {
 		object->fd = ret;
 		ret = fstat(object->fd, &st) ? -errno : 0;
+		if (!ret && !S_ISREG(st.st_mode))
+			ret = -ESTALE;
 		object->size = (uint64_t)st.st_size;
 		if (ret)
 			kvlift_object_close(object);
