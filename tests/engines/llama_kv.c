@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /*
- * Drives llama.cpp as a server does: several sequences fill their parts of the
- * KV cache in turns, one is thrown out and begun anew, all go on greedily. The
- * model is made here, its weights by chance from the names of its tensors, so
- *that each run is the same. Prints the tokens and a checksum of all logits.
+ * Drives llama.cpp as a server does: several sequences fill their parts of
+ * the KV cache in turns, one is thrown out and begun anew, all go on greedily.
+ * The model is made here, its weights by chance from the names of its tensors,
+ * so that each run is the same. Prints tokens and a checksum of all logits.
  *
  *	llama_kv [-l] [-p] [-c TOKENS] [-s SEQUENCES] [-d DIR]
  *
- * -l loads ggml's backends as llama.cpp's tools do; -d saves each sequence to a
- * file of the directory, forgets it and reads it back; -p prints the memory
- *that the process has of its own (KiB).
+ * -l loads ggml's backends as llama.cpp's tools do; -d saves each sequence to
+ * a file of the directory, forgets it and reads it back; -p prints the memory
+ * that the process has of its own (KiB).
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /*
- * Keyed objects and batches of the library, on a pool: what is put is got,
- *whole or not at all, whatever many processes do and whenever they are killed.
+ * Keyed objects of the library, on a pool: what is put is got, whole or not
+ * at all, whatever many processes do and whenever they are killed.
  *
  *	objects DIR basic
  *	objects DIR put KEY LEN | get KEY LEN RESULT	one object
@@ -9,9 +9,9 @@
  *	objects DIR share PROCS THREADS OBJECTS USES KILL TRACE
  *	objects DIR torn
  *
- * share: of objects of a block each a cache holds a part; TRACE gets the uses
- *in their order. torn: puts that are not atomic are found out; ends with 0 when
- *a reader saw a part of one.
+ * share: a cache holds a part of objects of a block each; TRACE gets the uses
+ * in their order. torn: puts that are not atomic are found out; ends with 0
+ * when a reader saw a part of one.
  */
 #include <math.h>
 #include <pthread.h>
