@@ -39,7 +39,10 @@ debian_sources() {
 # apt_setup CODENAME: sets APT_CONF to an apt configuration that knows the suites
 # CODENAME, -updates, -security and -backports, with its own state and an empty
 # list of installed packages. The lists are refreshed once a day at the most.
-apt_setup() {
+# Several may come here at a time.
+apt_setup() { with_lock "apt-$1" apt_setup_locked "$1"; }
+
+apt_setup_locked() {
 	local code=$1 dir=$CACHE/apt/$1 own main sec key
 	# shellcheck disable=SC1091
 	own=$(. /etc/os-release && echo "$VERSION_CODENAME")

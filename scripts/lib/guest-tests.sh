@@ -26,14 +26,20 @@ header() {
 	echo "${v:-$3}"
 }
 
-# kernel_rank NAME: the slow ones last, should there be no time for all.
+# kernel_rank NAME: should there be no time for all, what tells most comes first.
 kernel_rank() {
 	case $1 in
-	kcsan) echo 3 ;;
-	debug) echo 2 ;;
 	6.12) echo 0 ;;
-	*) echo 1 ;;
+	debug) echo 1 ;;
+	kcsan) echo 3 ;;
+	*) echo 2 ;;
 	esac
+}
+
+# The debug kernel is built beside what comes before it, of time nobody wants.
+build_ahead() {
+	[ ! -e "$CACHE/kernels/debug/release" ] && grep -q '^debug' "$PLAN" || return 0
+	nice -n 19 "$LIB/debug-kernel.sh" build debug >"$LOGS/debug-kernel.log" 2>&1 &
 }
 
 # guest_tests_plan REGEX QUICK KERNELS LONG: PLAN gets a line "kernel, options, limit,
@@ -102,7 +108,10 @@ kernel_at_hand() {
 		[ -e "$CACHE/kernels/debug/release" ] && return
 		[ -e "$LIB/debug-kernel.sh" ] || { echo "no debug kernel and nothing to build one with"; return 1; }
 		log "building the debug kernel (10 to 25 minutes, once)"
-		"$LIB/debug-kernel.sh" build debug >"$LOGS/debug-kernel.log" 2>&1 || { echo "building it failed, see debug-kernel.log"; return 1; } ;;
+		local limit=$((UNTIL ? UNTIL - EPOCHSECONDS : 0)) rc=0
+		timeout $((limit > 0 ? limit : UNTIL ? 1 : 0)) "$LIB/debug-kernel.sh" build debug >"$LOGS/debug-kernel-2.log" 2>&1 || rc=$?
+		[ $rc != 124 ] || { echo "no time left to build the debug kernel, see --within"; return 1; }
+		[ $rc = 0 ] || { echo "building it failed, see debug-kernel.log"; return 1; } ;;
 	esac
 }
 

@@ -3,7 +3,7 @@
 # Keyed objects and batches: what is put is got, whole or not at all.
 # guest: --devices nvme,cxl --memory 2G
 # kernels: 6.12 newest debug
-# time: 300
+# time: 420
 # long: 1200
 . "$(dirname "$0")/lib.sh"
 
