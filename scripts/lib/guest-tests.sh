@@ -74,7 +74,7 @@ prepare() {
 		for dir in guest stress fuzz; do
 			[ -e "$TOP/tests/$dir/${item#*:}" ] || continue
 			for need in $(header "$TOP/tests/$dir/${item#*:}" needs ''); do
-				"$LIB/$need.sh" >"$LOGS/$need.log" 2>&1 || log "$need: $(tail -n 1 "$LOGS/$need.log")"
+				LONG=$LONG "$LIB/$need.sh" >"$LOGS/$need.log" 2>&1 || log "$need: $(tail -n 1 "$LOGS/$need.log")"
 			done
 		done
 	done

@@ -5,11 +5,11 @@
  * The model is made here, its weights by chance from the names of its tensors,
  * so that each run is the same. Prints tokens and a checksum of all logits.
  *
- *	llama_kv [-l] [-p] [-c TOKENS] [-s SEQUENCES] [-d DIR]
+ *	llama_kv [-l] [-p] [-c TOKENS] [-s SEQUENCES] [-d DIR] [-o FILE]
  *
  * -l loads ggml's backends as llama.cpp's tools do; -d saves each sequence to
  * a file of the directory, forgets it and reads it back; -p prints the memory
- * that the process has of its own (KiB).
+ * that the process has of its own (KiB); -o only writes the model to a file.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -195,14 +195,14 @@ static void print_own(void)
 int main(int argc, char **argv)
 {
 	struct llama_context_params cp = llama_context_default_params();
-	const char *dir = NULL;
+	const char *dir = NULL, *file = NULL;
 	bool own = false;
 	struct llama_model *model;
 	unsigned int s;
 	int c;
 
 	llama_backend_init();
-	while ((c = getopt(argc, argv, "lpc:s:d:")) != -1) {
+	while ((c = getopt(argc, argv, "lpc:s:d:o:")) != -1) {
 		if (c == 'l')
 			ggml_backend_load_all();
 		else if (c == 'p')
@@ -213,6 +213,8 @@ int main(int argc, char **argv)
 			n_seqs = (unsigned int)atoi(optarg);
 		else if (c == 'd')
 			dir = optarg;
+		else if (c == 'o')
+			file = optarg;
 		else
 			return 2;
 	}
@@ -221,6 +223,10 @@ int main(int argc, char **argv)
 	model = make_model();
 	if (!model)
 		die("no model");
+	if (file) {
+		llama_model_save_to_file(model, file);
+		return 0;
+	}
 	cp.n_ctx = n_ctx * n_seqs;
 	cp.n_batch = cp.n_ubatch = BATCH;
 	cp.n_seq_max = n_seqs;

@@ -90,6 +90,17 @@ llama preload --method preload -- $a
 llama ggml -- $a -l
 llama size --method size --min-size 1M -- $a
 
+# One of its tools, where it was built.
+if [ -e llama-bench ]; then
+	run ./llama_kv -o "$TMP/model.gguf" 2>/dev/null
+	LD_LIBRARY_PATH=/job:$LD_LIBRARY_PATH run kvlift run --pool $MNT --json "$TMP/json" -- \
+		./llama-bench -m "$TMP/model.gguf" -p 32 -n 4 -r 1 -d 512 >"$TMP/out" 2>"$TMP/err"
+	[ "$(json "$TMP/json" 'd["method"]')" = ggml ] || fail "llama-bench by $(json "$TMP/json" 'd["method"]')"
+	[ "$(json "$TMP/json" 'd["placed"]')" -gt 0 ] || fail "llama-bench: $(cat "$TMP/json")"
+	say "llama-bench: $(json "$TMP/json" '"%d bytes in %d buffers" % (d["placed_bytes"], d["placed"])')"
+	expect_used 0
+fi
+
 # Slots that are saved to files of a pool: no more than a path.
 umount_pool
 mkpool 16K 512K 512K 64M

@@ -278,6 +278,28 @@ static int fill(int fd, const struct kvl_name *name, const struct iovec *iov,
 	return ret ? ret : kvl_ioctl(fd, KVLIFT_IOC_SEAL, &seal);
 }
 
+/*
+ * Gives the file its name. 1: the key has an object; when that is deleted just
+ * then, the name is free again. -EEXIST: it stays another key's.
+ */
+static int publish(struct kvlift_cache *cache, int fd,
+		   const struct kvl_name *name)
+{
+	unsigned int tries;
+	int ret;
+
+	for (tries = 0; tries < PUT_TRIES; tries++) {
+		ret = give_name(cache, fd, name->text);
+		if (ret != -EEXIST)
+			return ret;
+		/* Somebody was quicker, most likely with the same key. */
+		ret = is_there(cache, name);
+		if (ret)
+			return ret;
+	}
+	return -EEXIST;
+}
+
 /* One try; -ESTALE: another one may go well. */
 static int put_once(struct kvlift_cache *cache, const struct kvl_name *name,
 		    const struct iovec *iov, int nr, bool over)
@@ -290,7 +312,7 @@ static int put_once(struct kvlift_cache *cache, const struct kvl_name *name,
 	ret = fill(fd, name, iov, nr);
 	if (!ret)
 		ret = over ? replace(cache, fd, name->text)
-			   : give_name(cache, fd, name->text);
+			   : publish(cache, fd, name);
 	close(fd);
 	return ret;
 }
@@ -310,11 +332,7 @@ static int put(struct kvlift_cache *cache, const struct kvl_name *name,
 	do
 		ret = put_once(cache, name, iov, nr, over);
 	while (over && ret == -ESTALE && ++tries < PUT_TRIES);
-	if (over || ret != -EEXIST)
-		return ret;
-	/* Somebody was quicker, most likely with the same key. */
-	ret = is_there(cache, name);
-	return ret ? ret : -EEXIST;
+	return ret;
 }
 
 int kvlift_putv(const struct kvlift_cache *cache, const void *key,

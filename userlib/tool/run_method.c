@@ -13,6 +13,8 @@
 #include "run.h"
 #include "util.h"
 
+#define LOADS_BACKENDS "ggml_backend_load_all"
+
 bool method_is_known(const char *name)
 {
 	static const char *const known[] = { "auto", "ggml", "preload",
@@ -103,11 +105,31 @@ static bool has_text(const struct image *im, const char *text)
 	return memmem(im->data, im->size, text, strlen(text) + 1);
 }
 
+/* " libname.so => /path/libname.so (0x...)": does that name the function? */
+static bool library_has(char *line, const char *text)
+{
+	char *path = strstr(line, "=> /"), *end;
+	struct image im;
+	bool found;
+
+	if (!path)
+		return false;
+	path += 3;
+	end = strstr(path, " (0x");
+	if (end)
+		*end = 0;
+	if (map_image(path, &im))
+		return false;
+	found = has_text(&im, text);
+	munmap((void *)im.data, im.size);
+	return found;
+}
+
 /*
- * Does it load ggml's libraries? By what the dynamic loader says of those it
- * would load, as ldd does.
+ * Does it load ggml's libraries, and does one that is llama.cpp's load backends?
+ * By what the dynamic loader says of those it would load, as ldd does.
  */
-static bool loads_ggml(const char *program)
+static bool loads_ggml(const char *program, bool *backends)
 {
 	char line[PATH_MAX * 2];
 	bool found = false;
@@ -130,8 +152,11 @@ static bool loads_ggml(const char *program)
 	}
 	close(fds[1]);
 	f = fdopen(fds[0], "r");
-	while (f && fgets(line, sizeof(line), f))
+	while (f && fgets(line, sizeof(line), f)) {
 		found |= strstr(line, "libggml") != NULL;
+		if (strstr(line, "libllama-"))
+			*backends |= library_has(line, LOADS_BACKENDS);
+	}
 	if (f)
 		fclose(f);
 	if (pid > 0)
@@ -142,12 +167,14 @@ static bool loads_ggml(const char *program)
 /* The least that does it: see the head of preload/ggml.c and preload.c. */
 static const char *choose(const struct run *r, const struct image *im)
 {
+	bool backends = has_text(im, LOADS_BACKENDS);
+
 	/* A script: whatever it runs. */
 	if (!is_elf(im))
 		return "preload";
-	if (!loads_ggml(r->program))
+	if (!loads_ggml(r->program, &backends))
 		return "size";
-	return has_text(im, "ggml_backend_load_all") ? "ggml" : "preload";
+	return backends ? "ggml" : "preload";
 }
 
 /* Beside the tool, or where it would be installed. */
