@@ -79,9 +79,9 @@ llama() {
 	[ "$n" -ge $((2 << 20)) ] || fail "$method: $n bytes placed"
 	[ "$method" = size ] || [ "$n" -le $(((2 << 20) + 16384)) ] || fail "$method: more than the KV cache: $n bytes"
 	[ "$(json "$TMP/json" 'd["demoted"]')" -gt 0 ] || fail "$method: nothing moved"
-	# Outside of the pool it has as much less of its own.
+	# Of its own it has less: by the cache, give or take what malloc keeps.
 	n=$(($(own "$TMP/plain.err") - $(own "$TMP/err")))
-	[ $n -ge 1800 ] || fail "$method: $n KiB less of its own"
+	[ $n -ge 1024 ] || fail "$method: $n KiB less of its own"
 	say "$method: $(json "$TMP/json" '"%d blocks up, %d down, %d faults" % (d["promoted"], d["demoted"], d["faults"])'), $n KiB less of its own"
 	expect_used 0
 }
