@@ -13,7 +13,8 @@ set -euo pipefail
 
 SELF=$(readlink -f "$0")
 DIR=$CACHE/engines
-PACKAGES="vllm lmcache sglang aiofiles"
+# Those that were tried; others may have moved what is picked.
+PACKAGES="vllm==0.33.0 lmcache==0.5.6 sglang==0.5.23 aiofiles==25.1.0"
 
 pick() {
 	python3 - "$1" "$2" <<'PY'

@@ -13,14 +13,14 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 DIR=$CACHE/llama
-PACKAGE=llama-cpp-python
+PACKAGE=llama-cpp-python VERSION=0.3.36
 
 fetch() {
 	local t=$DIR/fetch
 	rm -rf "$t"
 	mkdir -p "$t"
 	log "fetching the sources of $PACKAGE (once)"
-	quietly "$CACHE/log/llama-fetch.log" python3 -m pip download -q --no-cache-dir --no-deps --no-binary "$PACKAGE" -d "$t" "$PACKAGE"
+	quietly "$CACHE/log/llama-fetch.log" python3 -m pip download -q --no-cache-dir --no-deps --no-binary "$PACKAGE" -d "$t" "$PACKAGE==$VERSION"
 	tar -C "$t" -xzf "$t"/llama_cpp_python-*.tar.gz --wildcards '*/vendor/llama.cpp/*'
 	rm -rf "$DIR/src"
 	mv "$t"/llama_cpp_python-*/vendor/llama.cpp "$DIR/src"

@@ -6,7 +6,7 @@
 # also: newest debug
 # needs: engines
 # files: tests/python/*.py build/engines/engines.zip
-# time: 200
+# time: 400
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
