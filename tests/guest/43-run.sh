@@ -6,7 +6,7 @@
 # also: newest debug
 # needs: llama
 # files: build/engines/*
-# time: 400
+# time: 600
 . "$(dirname "$0")/lib.sh"
 
 need_nvme
