@@ -355,6 +355,45 @@ static void drained(void)
 	kvlift_io_close(io);
 }
 
+static bool enough;
+
+/* Has two batches in flight all the time, or nearly. */
+static void *busy(void *arg)
+{
+	struct kvlift_io *io = arg;
+	struct kvlift_io_event e;
+	unsigned int i;
+
+	for (i = 1; i < 3; i++) {
+		make(&all[i]);
+		kvlift_io_submit(io, all[i].item, ITEMS, i);
+	}
+	while (kvlift_io_wait(io, &e, 1, 60000) == 1) {
+		if (__atomic_load_n(&enough, __ATOMIC_RELAXED))
+			break;
+		make(&all[e.user]);
+		kvlift_io_submit(io, all[e.user].item, ITEMS, e.user);
+	}
+	return NULL;
+}
+
+/* What others submit meanwhile is not waited for. */
+static void drained_beside_others(void)
+{
+	struct kvlift_io *io;
+	unsigned int i;
+	pthread_t t;
+
+	slow_us = 500;
+	CHECK_EQ(kvlift_io_open(&pool, NULL, &io), 0);
+	pthread_create(&t, NULL, busy, io);
+	for (i = 0; i < 10; i++)
+		CHECK_EQ(kvlift_io_drain(io, 10000), 0);
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	kvlift_io_close(io);
+}
+
 static void closed(void)
 {
 	struct kvlift_io *io;
@@ -471,6 +510,7 @@ int main(void)
 	pthread_create(&t, NULL, module, NULL);
 	CASE(many_threads);
 	CASE(drained);
+	CASE(drained_beside_others);
 	CASE(closed);
 	CASE(cancelled);
 	CASE(signals);

@@ -204,12 +204,11 @@ int kvlift_io_wait(struct kvlift_io *io, struct kvlift_io_event *events,
 		   unsigned int max, int timeout_ms);
 
 /**
- * kvlift_io_drain() - wait until nothing is in flight
+ * kvlift_io_drain() - wait until all has ended that was submitted before
  * @io:		the handle
  * @timeout_ms:	negative: for ever
  *
- * The events stay to be read. Others may go on submitting; then it may take
- * longer.
+ * The events stay to be read. What others submit meanwhile is not waited for.
  *
  * Return: 0; -ETIME: the time is over; -EINTR.
  */

@@ -66,11 +66,9 @@ void kvl_io_ended(struct kvlift_io *io, struct kvl_batch *b, unsigned int n)
 		return;
 	b->ns = kvl_now_ns() - b->start_ns;
 	b->is_active = false;
-	io->active--;
 	push(&io->done, b);
 	signal_event(io);
-	if (!io->active)
-		pthread_cond_broadcast(&io->idle);
+	pthread_cond_broadcast(&io->ended);
 }
 
 void kvl_io_end_item(struct kvlift_io *io, struct kvl_batch *b,
@@ -165,7 +163,7 @@ static void free_io(struct kvlift_io *io)
 	if (io->eventfd >= 0)
 		close(io->eventfd);
 	pthread_cond_destroy(&io->more);
-	pthread_cond_destroy(&io->idle);
+	pthread_cond_destroy(&io->ended);
 	pthread_mutex_destroy(&io->lock);
 	free(io->threads);
 	free(io->batches);
@@ -197,7 +195,7 @@ static void init_locks(struct kvlift_io *io)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&io->lock, NULL);
 	pthread_cond_init(&io->more, NULL);
-	pthread_cond_init(&io->idle, &attr);
+	pthread_cond_init(&io->ended, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -281,12 +279,12 @@ int kvlift_io_submit(struct kvlift_io *io, struct kvlift_item *items,
 	b->bytes = 0;
 	b->user = user;
 	b->gen++;
+	b->serial = ++io->submitted;
 	b->start_ns = kvl_now_ns();
 	b->is_active = true;
 	b->is_cancelled = false;
 	/* It does not end before all of it has been handed out. */
 	b->left = nr + 1;
-	io->active++;
 	if (ours) {
 		push(&io->work, b);
 		if (ours > 1)
@@ -370,7 +368,7 @@ int kvlift_io_wait(struct kvlift_io *io, struct kvlift_io_event *events,
 }
 
 /* Until a batch may have ended; at most so long. 0 or -EINTR. */
-static int wait_idle(struct kvlift_io *io, int ms)
+static int wait_ended(struct kvlift_io *io, int ms)
 {
 	struct pollfd p = { .fd = io->queue, .events = POLLIN };
 	struct timespec t;
@@ -392,25 +390,38 @@ static int wait_idle(struct kvlift_io *io, int ms)
 		t.tv_nsec -= 1000000000;
 		t.tv_sec++;
 	}
-	pthread_cond_timedwait(&io->idle, &io->lock, &t);
+	pthread_cond_timedwait(&io->ended, &io->lock, &t);
 	return 0;
+}
+
+/* Has all ended that was submitted by then? Needs the lock. */
+static bool is_drained(const struct kvlift_io *io, uint64_t serial)
+{
+	unsigned int i;
+
+	for (i = 0; i < io->depth; i++)
+		if (io->batches[i].is_active && io->batches[i].serial <= serial)
+			return false;
+	return true;
 }
 
 int kvlift_io_drain(struct kvlift_io *io, int timeout_ms)
 {
-	uint64_t start = kvl_now_ns();
-	int saved = errno, ret = 0, ms;
+	uint64_t start = kvl_now_ns(), serial;
+	int saved = errno, ret, ms;
 
+	pthread_mutex_lock(&io->lock);
+	serial = io->submitted;
 	for (;;) {
+		pthread_mutex_unlock(&io->lock);
 		ret = kvl_io_reap(io);
 		pthread_mutex_lock(&io->lock);
-		if (!io->active || ret)
+		if (ret || is_drained(io, serial))
 			break;
 		ms = left_ms(start, timeout_ms);
-		ret = ms ? wait_idle(io, ms) : -ETIME;
+		ret = ms ? wait_ended(io, ms) : -ETIME;
 		if (ret)
 			break;
-		pthread_mutex_unlock(&io->lock);
 	}
 	pthread_mutex_unlock(&io->lock);
 	errno = saved;

@@ -19,13 +19,14 @@
  *the list of work as long as there are any
  * @left:	items that have not ended; one more while it is being submitted
  * @gen:	how many batches this has been
+ * @serial:	how many had been submitted with it
  */
 struct kvl_batch {
 	struct kvl_batch *next;
 	struct kvlift_item *items;
 	unsigned int nr, looked, waiting, left, failed;
 	bool is_active, is_cancelled;
-	uint64_t user, bytes, start_ns, ns, gen;
+	uint64_t user, bytes, start_ns, ns, gen, serial;
 };
 
 struct kvl_batches {
@@ -37,17 +38,18 @@ struct kvl_batches {
  * @free:	batches that are not used
  * @work:	those with items that no thread has taken yet
  * @done:	those whose event is to be read
- * @active:	batches in flight
+ * @submitted:	batches so far
  * @asked:	requests that the module has and whose events were not read
  * @more:	threads wait for @work
- * @idle:	@active has become 0
+ * @ended:	a batch has
  */
 struct kvlift_io {
 	pthread_mutex_t lock;
 	struct kvl_batch *batches;
-	unsigned int depth, active, asked;
+	unsigned int depth, asked;
 	struct kvl_batches free, work, done;
-	pthread_cond_t more, idle;
+	pthread_cond_t more, ended;
+	uint64_t submitted;
 	pthread_t *threads;
 	unsigned int nr_threads;
 	bool closing;
