@@ -11,9 +11,9 @@
  * which ends it before any inode goes; it takes s_umount, by a trylock, for
  * each file, so that neither remount nor freeze meet it.
  *
- * Locks: cache->lock, outside of inode->i_lock and with no other inside or
- * around it but an i_rwsem, protects the queues and region->dropping; a use is
- * counted without (kvl_s3_use()). The mark itself is pool->domain_lock's.
+ * Locks: cache->lock, inside of an i_rwsem and of pool->domain_lock, outside
+ * of inode->i_lock, protects the queues and region->dropping; a use is counted
+ * without (kvl_s3_use()). The mark itself is pool->domain_lock's.
  * The worker: s_umount (trylock) -> i_rwsem of the directory -> that of the
  * file, as unlink(2). Whoever waits for the worker therefore holds no i_rwsem
  * and no lock of a block: write(2) and fallocate(2) give theirs up, a fault

@@ -178,7 +178,7 @@ static ssize_t read_events(struct kvl_queue *q, char __user *buf, size_t room)
 	LIST_HEAD(over);
 	size_t left;
 
-	/* Pairs with the lock: events before the tail have been written. */
+	/* Pairs with add_event(): events before the tail have been written. */
 	n = smp_load_acquire(&q->tail) - head;
 	n = min3(n, MAX_REQUESTS - at, (u32)min_t(size_t, room, MAX_REQUESTS));
 	if (!n)
@@ -190,7 +190,7 @@ static ssize_t read_events(struct kvl_queue *q, char __user *buf, size_t room)
 	spin_lock(&q->lock);
 	for (i = 0; i < n; i++)
 		event_read(q, head + i, &over);
-	q->head = head + n;
+	WRITE_ONCE(q->head, head + n);
 	spin_unlock(&q->lock);
 	list_for_each_entry_safe(p, tmp, &over, qlist)
 		kvl_request_free(p);

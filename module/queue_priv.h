@@ -24,7 +24,7 @@
  * @lock:	protects what follows
  * @requests:	all that have not ended, or whose event was not read, or that
  *		hold a lease
- * @head:	next event to be read
+ * @head:	next event to be read; changed by who has @reader, too
  * @tail:	where the next one goes
  * @nr:		length of @requests, and events without one: as many as there is
  *		room for

@@ -109,7 +109,8 @@ static void add_event(struct kvl_queue *q, const struct kvlift_event *e,
 	lockdep_assert_held(&q->lock);
 	q->events[at] = *e;
 	q->owners[at] = p;
-	WRITE_ONCE(q->tail, q->tail + 1);
+	/* Pairs with read_events(), which has no lock. */
+	smp_store_release(&q->tail, q->tail + 1);
 	if (q->efd)
 		eventfd_signal(q->efd);
 }
