@@ -111,7 +111,7 @@ kernel_at_hand() {
 		local limit=$((UNTIL ? UNTIL - EPOCHSECONDS : 0)) rc=0
 		timeout $((limit > 0 ? limit : UNTIL ? 1 : 0)) "$LIB/debug-kernel.sh" build debug >"$LOGS/debug-kernel-2.log" 2>&1 || rc=$?
 		[ $rc != 124 ] || { echo "no time left to build the debug kernel, see --within"; return 1; }
-		[ $rc = 0 ] || { echo "building it failed, see debug-kernel.log"; return 1; } ;;
+		[ $rc = 0 ] || { echo "building it failed, see debug-kernel-2.log"; return 1; } ;;
 	esac
 }
 

@@ -12,8 +12,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
-DIR=$CACHE/llama
 PACKAGE=llama-cpp-python VERSION=0.3.36
+DIR=$CACHE/llama/$VERSION
 
 fetch() {
 	local t=$DIR/fetch
@@ -24,7 +24,6 @@ fetch() {
 	tar -C "$t" -xzf "$t"/llama_cpp_python-*.tar.gz --wildcards '*/vendor/llama.cpp/*'
 	rm -rf "$DIR/src"
 	mv "$t"/llama_cpp_python-*/vendor/llama.cpp "$DIR/src"
-	basename "$t"/llama_cpp_python-*.tar.gz .tar.gz >"$DIR/version"
 	rm -rf "$t"
 }
 
