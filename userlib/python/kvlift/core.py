@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Pools, regions, keyed objects, batches."""
 
+import collections
 import ctypes
 import errno
 import mmap
@@ -33,9 +34,23 @@ def key_bytes(key):
     return key.encode() if isinstance(key, str) else bytes(key)
 
 
-class _Handle:
+class _Closed:
     """Closed by close(), at the end of a with statement, or when forgotten."""
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        try:
+            self.close()
+        except Exception:  # at the end of the interpreter anything may be gone
+            pass
+
+
+class _Handle(_Closed):
     _close = None
 
     def __init__(self):
@@ -51,18 +66,6 @@ class _Handle:
         if self._handle:
             handle, self._handle = self._handle, ctypes.c_void_p()
             getattr(lib(), self._close)(handle)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def __del__(self):
-        try:
-            self.close()
-        except Exception:  # at the end of the interpreter anything may be gone
-            pass
 
 
 class Pool(_Handle):
@@ -180,7 +183,7 @@ class Region(_Handle):
         return [_lib.TIERS[w >> 61] if w >> 48 & 1 else None for w in words[:n]]
 
 
-class Object:
+class Object(_Closed):
     """An open object: its bytes stay as long as it, or a view of it, is there."""
 
     def __init__(self, cache, key):
@@ -204,18 +207,6 @@ class Object:
 
     def close(self):
         lib().kvlift_object_close(ctypes.byref(self._object))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def __del__(self):
-        try:
-            self.close()
-        except Exception:
-            pass
 
 
 class Cache(_Handle):
@@ -464,3 +455,59 @@ class IO(_Handle):
         # The library has let go of all of them.
         for batch in self.__dict__.pop("_batches", {}).values():
             batch.let_go()
+
+
+class Backlog:
+    """Batches of somebody's jobs, in order; what an IO has no room for waits. Not for
+    several threads at once."""
+
+    def __init__(self, io):
+        self._io = io
+        self._jobs = {}  # by the batch's number
+        self._waiting = collections.deque()
+        self._refused = []
+
+    def __bool__(self):
+        """Is anything in flight, waiting for it, or to be taken?"""
+        return bool(self._jobs or self._waiting or self._refused)
+
+    def add(self, job, batch):
+        """Never waits. False: it was refused already, see take()."""
+        self._waiting.append((job, batch))
+        self._start()
+        return not self._refused
+
+    def _start(self):
+        while self._waiting:
+            job, batch = self._waiting[0]
+            try:
+                number = self._io.submit(batch)
+            except KvliftError as e:
+                if e.errno == errno.EAGAIN:
+                    return
+                # Whoever waits for it must hear of it.
+                self._refused.append((job, batch, e))
+            else:
+                self._jobs[number] = job
+            self._waiting.popleft()
+
+    def take(self):
+        """(job, batch, None) of those that have ended, (job, batch, error) of those that
+        could not begin."""
+        ended = []
+        batches = self._io.poll()
+        while batches:
+            ended += [(self._jobs.pop(number), batch, None) for number, batch in batches]
+            self._start()
+            batches = self._io.poll()
+        # Last: poll() reads the descriptor, so nobody would be told of later ones.
+        ended += self._refused
+        self._refused = []
+        return ended
+
+    def close(self):
+        """What waits is given up; then the IO is closed."""
+        for _, batch in self._waiting:
+            batch.let_go()
+        self._waiting.clear()
+        self._io.close()

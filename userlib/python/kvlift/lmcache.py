@@ -8,14 +8,13 @@ Any number of LMCache processes may use the same directory. Make it a cache
 (kvlift domain set --cache) and the pool drops what is not worth its room.
 """
 
-import collections
 import errno
 import hashlib
 import os
 import threading
 
 from . import _lib
-from .core import IO, Batch, Cache, KvliftError, Pool, lib
+from .core import IO, Backlog, Batch, Cache, Pool, lib
 
 
 def short_key(key):
@@ -39,30 +38,13 @@ class KvliftClient:
     def __init__(self, path, threads=2, depth=64):
         self._pool, self._cache = open_directory(path)
         self._io = IO(self._pool, depth, threads)
+        self._backlog = Backlog(self._io)
         self._lock = threading.Lock()
         self._next = 1
-        self._futures = {}  # by the batch's number
-        self._waiting = collections.deque()  # what the depth did not take yet
         self._ended = []  # what there was nothing to be done for
 
     def event_fd(self):
         return self._io.fileno()
-
-    def _start(self):
-        """Submits what waits, as far as there is room. Needs the lock."""
-        while self._waiting:
-            future, batch = self._waiting[0]
-            try:
-                number = self._io.submit(batch)
-            except KvliftError as e:
-                if e.errno == errno.EAGAIN:
-                    return
-                # Whoever waits for it must hear of it.
-                self._ended.append((future, False, str(e), [False] * len(batch.keys)))
-                self._nudge()
-            else:
-                self._futures[number] = future
-            self._waiting.popleft()
 
     def _submit(self, op, keys, buffers):
         batch = Batch(op, self._cache, [short_key(k) for k in keys], buffers) if keys else None
@@ -72,9 +54,8 @@ class KvliftClient:
             if batch is None:
                 self._ended.append((future, True, "", []))
                 self._nudge()
-            else:
-                self._waiting.append((future, batch))
-                self._start()
+            elif not self._backlog.add(future, batch):
+                self._nudge()
         return future
 
     def _nudge(self):
@@ -93,7 +74,10 @@ class KvliftClient:
     def submit_batch_delete(self, keys):
         return self._submit(_lib.DELETE, keys, None)
 
-    def _completion(self, future, batch):
+    def _completion(self, future, batch, refused):
+        if refused:
+            return (future, False, str(refused), [False] * len(batch.keys))
+        self._cache.forget_spoiled(batch)
         if batch.op == _lib.EXISTS:
             good = [r == 1 for r in batch.results]
         else:
@@ -106,22 +90,13 @@ class KvliftClient:
 
     def drain_completions(self):
         with self._lock:
-            batches = self._io.poll()
-            while batches:
-                for number, batch in batches:
-                    self._cache.forget_spoiled(batch)
-                    self._ended.append(self._completion(self._futures.pop(number), batch))
-                self._start()
-                batches = self._io.poll()
-            # Last: poll() reads the descriptor, so nobody would be told of later ones.
-            ended, self._ended = self._ended, []
+            ended = [self._completion(*job) for job in self._backlog.take()]
+            ended += self._ended
+            self._ended = []
         return ended
 
     def close(self):
         with self._lock:
-            for _, batch in self._waiting:
-                batch.let_go()
-            self._waiting.clear()
-            self._io.close()
+            self._backlog.close()
             self._cache.close()
             self._pool.close()

@@ -10,8 +10,6 @@ memory; copies are made by the library's threads. Instances that share a
 directory share what they store, model by model.
 """
 
-import collections
-import errno
 import hashlib
 import json
 
@@ -19,7 +17,7 @@ from vllm.v1.kv_offload.base import LookupResult, RequestOffloadingContext
 from vllm.v1.kv_offload.tiering.base import JobResult, SecondaryTierManager
 
 from . import _lib
-from .core import IO, Batch, KvliftError
+from .core import IO, Backlog, Batch, KvliftError
 from .lmcache import open_directory
 
 try:
@@ -60,8 +58,7 @@ class KvliftTier(SecondaryTierManager):
         # Rows of a view of two dimensions cannot be had.
         self._row = primary_kv_view.strides[0]
         self._flat = primary_kv_view.cast("B")
-        self._jobs = {}  # by the batch's number
-        self._waiting = collections.deque()  # jobs that the depth did not take yet
+        self._backlog = Backlog(self._io)
         self._finished = []
 
     def _key(self, key):
@@ -80,21 +77,7 @@ class KvliftTier(SecondaryTierManager):
             self._finished.append(JobResult(job.job_id, True))
             return
         chunks = [self._flat[int(i) * self._row : (int(i) + 1) * self._row] for i in job.chunk_ids]
-        self._waiting.append((job, Batch(op, self._cache, [self._key(k) for k in keys], chunks)))
-        self._start()
-
-    def _start(self):
-        while self._waiting:
-            job, batch = self._waiting[0]
-            try:
-                number = self._io.submit(batch)
-            except KvliftError as e:
-                if e.errno == errno.EAGAIN:
-                    return
-                self._finished.append(JobResult(job.job_id, False))
-            else:
-                self._jobs[number] = job
-            self._waiting.popleft()
+        self._backlog.add(job, Batch(op, self._cache, [self._key(k) for k in keys], chunks))
 
     def submit_store(self, job_metadata):
         self._submit(_lib.PUT, job_metadata)
@@ -102,7 +85,11 @@ class KvliftTier(SecondaryTierManager):
     def submit_load(self, job_metadata):
         self._submit(_lib.GET, job_metadata)
 
-    def _result(self, job, batch):
+    def _result(self, job, batch, refused):
+        if refused:
+            return JobResult(job.job_id, False)
+        # Else it would be found, and fail to load, for ever.
+        self._cache.forget_spoiled(batch)
         good = batch.whole
         more = {"transfer_time": batch.ns / 1e9}
         if hasattr(JobResult, "__dataclass_fields__") and "transfer_bytes" in JobResult.__dataclass_fields__:
@@ -112,34 +99,22 @@ class KvliftTier(SecondaryTierManager):
         return JobResult(job.job_id, all(good), **more)
 
     def get_finished_jobs(self):
-        batches = self._io.poll()
-        while batches:
-            for number, batch in batches:
-                # Else it would be found, and fail to load, for ever.
-                self._cache.forget_spoiled(batch)
-                self._finished.append(self._result(self._jobs.pop(number), batch))
-            self._start()
-            batches = self._io.poll()
-        finished, self._finished = self._finished, []
+        finished = self._finished + [self._result(*job) for job in self._backlog.take()]
+        self._finished = []
         return finished
 
     def has_pending_work(self):
-        return bool(self._jobs or self._waiting or self._finished)
+        return bool(self._backlog or self._finished)
 
     def on_new_request(self, req_context):
         return RequestOffloadingContext()
 
     def drain_jobs(self):
-        done = []
-        while self._jobs or self._waiting:
+        while self._backlog:
             self._io.drain()
-            done.extend(self.get_finished_jobs())
-        self._finished = done + self._finished
+            self._finished = self.get_finished_jobs()
 
     def shutdown(self):
-        for _, batch in self._waiting:
-            batch.let_go()
-        self._waiting.clear()
-        self._io.close()
+        self._backlog.close()
         self._cache.close()
         self._pool.close()
