@@ -229,7 +229,7 @@ size_t place_size(const void *ptr)
 
 bool place_free(void *ptr)
 {
-	struct run_stats *s = place_stats();
+	struct run_stats *s;
 	int saved = errno;
 	struct place old;
 	struct place *p;
@@ -247,6 +247,7 @@ bool place_free(void *ptr)
 		return false;
 	raw_munmap(old.addr, old.size);
 	remove_file(&old);
+	s = place_stats();
 	if (s)
 		__atomic_sub_fetch(&s->live, old.size, __ATOMIC_RELAXED);
 	errno = saved;

@@ -2,42 +2,47 @@
 /* Functions of libraries that a program may have loaded for itself alone. */
 #include <dlfcn.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "symbol.h"
 
-struct search {
-	const char *name;
-	const void *except;
-	void *found;
+#define MAX_LIBRARIES 16
+
+struct libraries {
+	char path[MAX_LIBRARIES][1024];
+	unsigned int nr;
 };
 
-static int look_into(struct dl_phdr_info *info, size_t size, void *arg)
+/* The loader's lock is held here: to look into them comes later. */
+static int note(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	struct search *s = arg;
-	void *lib, *p;
+	struct libraries *l = arg;
+	const char *name = info->dlpi_name;
 
-	if (!strstr(info->dlpi_name, "ggml") &&
-	    !strstr(info->dlpi_name, "llama"))
-		return 0;
-	lib = dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
-	if (!lib)
-		return 0;
-	p = dlsym(lib, s->name);
-	dlclose(lib);
-	if (p && p != s->except)
-		s->found = p;
-	return s->found != NULL;
+	if ((strstr(name, "ggml") || strstr(name, "llama")) &&
+	    strlen(name) < sizeof(l->path[0]))
+		strcpy(l->path[l->nr++], name);
+	return l->nr == MAX_LIBRARIES;
 }
 
 void *symbol_find(const char *name, const void *except)
 {
-	struct search s = { .name = name, .except = except };
+	void *lib, *p = dlsym(RTLD_DEFAULT, name);
+	struct libraries l = { .nr = 0 };
+	unsigned int i;
 
-	s.found = dlsym(RTLD_DEFAULT, name);
-	if (s.found == except)
-		s.found = NULL;
-	if (!s.found)
-		dl_iterate_phdr(look_into, &s);
-	return s.found;
+	if (p && p != except)
+		return p;
+	dl_iterate_phdr(note, &l);
+	for (i = 0; i < l.nr; i++) {
+		lib = dlopen(l.path[i], RTLD_LAZY | RTLD_NOLOAD);
+		if (!lib)
+			continue;
+		p = dlsym(lib, name);
+		dlclose(lib);
+		if (p && p != except)
+			return p;
+	}
+	return NULL;
 }

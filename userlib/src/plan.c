@@ -266,8 +266,7 @@ static uint64_t both_time(struct planner *p, uint64_t recompute)
 	return least_time(p, recompute, true);
 }
 
-/* Writes down the plan that is ready at @end, of those with activations or not.
- */
+/* Writes down the plan that is ready at @end, with activations or without. */
 static void write_down(struct planner *p, uint64_t end, bool use_act,
 		       struct kvlift_plan *plan)
 {

@@ -66,11 +66,12 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int size_option(const char *text, uint64_t *bytes, const char *name)
+/* 0, else the exit status plus one. */
+static int size_option(uint64_t *bytes, const char *name)
 {
-	if (!parse_size(text, bytes) && *bytes)
+	if (!parse_size(optarg, bytes) && *bytes)
 		return 0;
-	return usage_error("--%s %s: not a size", name, text);
+	return usage_error("--%s %s: not a size", name, optarg) + 1;
 }
 
 /* 0: go on, else the exit status plus one. */
@@ -86,14 +87,11 @@ static int option(struct run *r, int c)
 		r->pool = optarg;
 		return 0;
 	case OPT_DRAM:
-		v = (uint64_t)size_option(optarg, &r->make.dram.bytes, "dram");
-		return v ? (int)v + 1 : 0;
+		return size_option(&r->make.dram.bytes, "dram");
 	case OPT_CXL:
-		v = (uint64_t)size_option(optarg, &r->make.cxl.bytes, "cxl");
-		return v ? (int)v + 1 : 0;
+		return size_option(&r->make.cxl.bytes, "cxl");
 	case OPT_NVME:
-		v = (uint64_t)size_option(optarg, &r->make.nvme.bytes, "nvme");
-		return v ? (int)v + 1 : 0;
+		return size_option(&r->make.nvme.bytes, "nvme");
 	case OPT_CXL_NODE:
 		if (parse_u64(optarg, 1023, &v))
 			return usage_error("--cxl-node %s: not a number",
@@ -105,8 +103,7 @@ static int option(struct run *r, int c)
 		r->make.nvme_device = optarg;
 		return 0;
 	case OPT_BLOCK:
-		v = (uint64_t)size_option(optarg, &r->make.block, "block");
-		return v ? (int)v + 1 : 0;
+		return size_option(&r->make.block, "block");
 	case OPT_METHOD:
 		r->method = optarg;
 		return method_is_known(optarg)
@@ -116,8 +113,7 @@ static int option(struct run *r, int c)
 					 optarg) +
 					 1;
 	case OPT_MIN_SIZE:
-		v = (uint64_t)size_option(optarg, &r->min_size, "min-size");
-		return v ? (int)v + 1 : 0;
+		return size_option(&r->min_size, "min-size");
 	case OPT_KEEP:
 		r->keep = true;
 		return 0;
@@ -132,20 +128,24 @@ static int option(struct run *r, int c)
 static int set_environment(const struct run *r)
 {
 	const char *old = getenv("LD_PRELOAD");
-	char text[PATH_MAX * 2 + 2];
-	bool by_ggml = !strcmp(r->method, "ggml");
+	char number[32], *text = NULL;
+	int ret;
 
 	setenv(RUN_DIR, r->dir, 1);
 	setenv(RUN_METHOD, r->method, 1);
-	snprintf(text, sizeof(text), "%d", r->stats_fd);
-	setenv(RUN_STATS, text, 1);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)r->min_size);
-	setenv(RUN_MIN, text, 1);
-	if (by_ggml)
-		return setenv("GGML_BACKEND_PATH", r->library, 1);
-	snprintf(text, sizeof(text), "%s%s%s", r->library, old ? ":" : "",
-		 old ? old : "");
-	return setenv("LD_PRELOAD", text, 1);
+	snprintf(number, sizeof(number), "%d", r->stats_fd);
+	setenv(RUN_STATS, number, 1);
+	snprintf(number, sizeof(number), "%llu",
+		 (unsigned long long)r->min_size);
+	setenv(RUN_MIN, number, 1);
+	if (!strcmp(r->method, "ggml"))
+		return setenv(BACKEND_PATH, r->library, 1);
+	if (asprintf(&text, "%s%s%s", r->library, old ? ":" : "",
+		     old ? old : "") < 0)
+		return -1;
+	ret = setenv("LD_PRELOAD", text, 1);
+	free(text);
+	return ret;
 }
 
 static pid_t child;
@@ -179,7 +179,10 @@ static int run_command(const struct run *r)
 		return EXIT_FAIL;
 	}
 	if (!child) {
-		set_environment(r);
+		if (set_environment(r)) {
+			error("environment: %s", strerror(errno));
+			_exit(127);
+		}
 		execv(r->program, r->argv);
 		error("%s: %s", r->program, strerror(errno));
 		_exit(127);

@@ -10,6 +10,9 @@
 #include "mkpool.h"
 #include "poolview.h"
 
+/* Names a backend that ggml loads. */
+#define BACKEND_PATH "GGML_BACKEND_PATH"
+
 struct run {
 	const char *pool, *method, *json;
 	struct mkpool_opts make;

@@ -174,7 +174,8 @@ static const char *choose(const struct run *r, const struct image *im)
 		return "preload";
 	if (!loads_ggml(r->program, &backends))
 		return "size";
-	return backends ? "ggml" : "preload";
+	/* Who names a backend of his own keeps it. */
+	return backends && !getenv(BACKEND_PATH) ? "ggml" : "preload";
 }
 
 /* Beside the tool, or where it would be installed. */
@@ -215,6 +216,11 @@ static int may_be_loaded(const struct run *r, const struct image *im)
 {
 	struct stat st;
 
+	if (!strcmp(r->method, "ggml") && getenv(BACKEND_PATH)) {
+		error(BACKEND_PATH
+		      " is set, and ggml loads one backend by it: --method preload needs none");
+		return EXIT_FAIL;
+	}
 	if (!is_elf(im) || !strcmp(r->method, "ggml"))
 		return 0;
 	if (!is_dynamic(im)) {
