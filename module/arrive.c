@@ -23,7 +23,14 @@ bool kvl_move_submit(struct kvl_move *m)
 
 	m->t_submit = ktime_get_ns();
 	m->copy.t_issue = 0;
-	if (!to_memory(m)) {
+	if (to_gpu(m)) {
+		kvl_gpu_fill_stage(m);
+		if (m->copy.error) {
+			m->copy.t_done = ktime_get_ns();
+			kvl_move_copy_done(&m->copy);
+			return false;
+		}
+	} else if (to_device(m)) {
 		u64 start = m->t_submit;
 
 		/* Nothing reads it without copy_mc, the checksum neither. */
@@ -58,8 +65,8 @@ static unsigned int run_length(struct kvl_move **m, unsigned int n)
 	/* One unmap each anyway, and the folio's lock. */
 	if (m[0]->copy.pool->block_size == PMD_SIZE)
 		return 1;
-	while (k < n && m[k]->r == m[0]->r && from_memory(m[k]) &&
-	       m[k]->proto != KVL_PROTO_STOP &&
+	while (k < n && m[k]->r == m[0]->r && m[k]->folio &&
+	       m[k]->gpu != KVL_GPU_SINK && m[k]->proto != KVL_PROTO_STOP &&
 	       m[k]->index == m[0]->index + k)
 		k++;
 	return k;
@@ -97,16 +104,21 @@ static void end_used(struct kvl_move *m, struct list_head *ended)
 		kvl_move_abort(m, ended);
 		return;
 	}
-	if (!to_memory(m))
+	if (to_device(m))
 		kvl_move_written(m);
-	if (m->store)
+	if (m->store) {
 		kvl_move_end_store(m, ended);
-	else if (kvl_block_quiesce(m->r, m->index, m->b, false))
+	} else if (kvl_block_quiesce(m->r, m->index, m->b, false)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
-	else if (written(m))
-		copy_again(m, ended);
-	else
+	} else if (!written(m)) {
 		kvl_move_commit(m, ended);
+	} else if (to_gpu(m)) {
+		/* Nobody is kept out of a block until a mover is done. */
+		kvl_block_unquiesce(m->r, m->b);
+		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
+	} else {
+		copy_again(m, ended);
+	}
 }
 
 /* Out of the page tables, those that were mapped again. */
@@ -137,7 +149,9 @@ void kvl_moves_arrived(struct kvl_move **m, unsigned int n,
 		if (e->proto == KVL_PROTO_READ ||
 		    e->proto == KVL_PROTO_STOP)
 			kvl_block_take_over(e->b);
-		if (e->proto == KVL_PROTO_READ) {
+		if (e->gpu && (e->gpu != KVL_GPU_IN || !e->folio)) {
+			kvl_gpu_arrived(e, ended);
+		} else if (e->proto == KVL_PROTO_READ) {
 			kvl_move_end_read(e, ended);
 		} else if (e->proto == KVL_PROTO_STOP) {
 			kvl_move_end_stopped(e, ended);

@@ -44,7 +44,8 @@ enum {
  * @shadow:	address of the second copy in a slower tier, 0 for none; its
  *		content is that of the home unless KVL_B_DIRTY or a dirty page
  *		says otherwise
- * @csum:	CRC32C of the copy on a device, home or shadow
+ * @csum:	CRC32C of the copy on a device, home or shadow; of a block that is
+ *		lost 1 if it was with a GPU, 0 if with memory
  * @heat:	when it was touched last, and how hot it was then (heatval.h);
  *		while KVLIFT_LOC_ERROR is set the time is that of the failed read
  */

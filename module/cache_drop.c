@@ -66,11 +66,12 @@ static bool is_held(struct kvl_region *r, bool force)
 			held = !force;
 			continue;
 		}
-		if (kvl_addr_is_memory(kvl_block_home(b))) {
+		if (kvl_addr_has_slot(kvl_block_home(b))) {
 			s = kvl_mem_slot(pool, kvl_block_home(b));
 			held = s->leases ||
-			       folio_ref_count(s->folio) >
-				       1 + s->pins + folio_mapcount(s->folio);
+			       (s->folio && folio_ref_count(s->folio) >
+						    1 + s->pins +
+							    folio_mapcount(s->folio));
 		}
 		kvl_block_unlock(b);
 		cond_resched();

@@ -40,6 +40,10 @@ static void publish(struct kvl_move *m)
 	struct kvl_region *r = m->r;
 	struct kvl_block *b = m->b;
 
+	if (m->gpu) {
+		kvl_gpu_publish(m);
+		return;
+	}
 	if (from_memory(m))
 		kvl_block_detach(r, b);
 	if (!to_memory(m)) {
@@ -94,6 +98,12 @@ void kvl_move_leaving(struct kvl_move *m, int delta)
 	kvl_domain_leaving(m->r->domain, tier, delta);
 }
 
+/* What a device says is nothing that a caller could use. */
+static int told(int err)
+{
+	return err && err != -EBUSY && err != -ENODEV ? -EIO : err;
+}
+
 /* The block's lock is held; the rest waits for kvl_moves_reap(). */
 static void end(struct kvl_move *m, int err, struct list_head *ended)
 {
@@ -105,14 +115,14 @@ static void end(struct kvl_move *m, int err, struct list_head *ended)
 			kvl_move_leaving(m, -1);
 	}
 	m->copy.error = err;
+	if (m->gpu)
+		kvl_gpu_release(m);
 	if (!err && !m->store)
 		count(m, now);
 	if (trace_kvlift_move_enabled())
 		trace_move(m, err, now);
 	if (m->req) {
-		/* What a device says is nothing that a caller could use. */
-		kvl_request_block(m->req, m->index, m->b,
-				  err && err != -EBUSY ? -EIO : err);
+		kvl_request_block(m->req, m->index, m->b, told(err));
 		kvl_request_put(m->req);
 	}
 	list_add_tail(&m->list, ended);
@@ -151,6 +161,15 @@ void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
 	kvl_block_unlock(m->b);
 }
 
+void kvl_move_fail(struct kvl_move *m, int err, struct list_head *ended)
+{
+	kvl_count(m->copy.pool, KVL_C_ABORTED);
+	if (m->copy.dst)
+		kvl_slot_free(m->copy.pool, m->copy.dst);
+	end(m, err, ended);
+	kvl_block_unlock(m->b);
+}
+
 static const char *read_error(int err)
 {
 	switch (err) {
@@ -163,7 +182,7 @@ static const char *read_error(int err)
 }
 
 /* Until a fault has tried it again. */
-static void mark_error(struct kvl_move *m, int err)
+void kvl_move_mark_error(struct kvl_move *m, int err)
 {
 	struct kvl_pool *pool = m->copy.pool;
 	u64 src = m->copy.src;
@@ -185,7 +204,7 @@ static void mark_error(struct kvl_move *m, int err)
  * Anything else may pass: the device rests, so that the error does not go
  * through all of its slots.
  */
-static void write_failed(struct kvl_move *m, int err)
+void kvl_move_write_failed(struct kvl_move *m, int err)
 {
 	struct kvl_pool *pool = m->copy.pool;
 	struct kvl_member *d = kvl_addr_member(pool, m->copy.dst);
@@ -211,20 +230,20 @@ static void write_failed(struct kvl_move *m, int err)
 void kvl_move_abort(struct kvl_move *m, struct list_head *ended)
 {
 	struct kvl_pool *pool = m->copy.pool;
-	bool store = from_memory(m) && !to_memory(m);
+	bool store = from_memory(m) && to_device(m);
 	struct kvl_tier *from = &pool->tiers[kvl_addr_tier(m->copy.src)];
 	int err = m->copy.error;
 
 	kvl_count(pool, KVL_C_ABORTED);
 	/* Of these the device knows nothing. */
 	if (store && err != -EHWPOISON && err != -ENOMEM)
-		write_failed(m, err);
+		kvl_move_write_failed(m, err);
 	else
 		kvl_slot_free(pool, m->copy.dst);
-	if (from_memory(m) && to_memory(m))
+	if (from_memory(m) && !store && (to_memory(m) || err == -EHWPOISON))
 		kvl_memerr_block(m->r, m->index, m->b);
 	else if (!from_memory(m) && err != -EHWPOISON)
-		mark_error(m, err);
+		kvl_move_mark_error(m, err);
 	end(m, err, ended);
 	kvl_block_unlock(m->b);
 	/* Who waits for a slot may have to look elsewhere. */
@@ -240,7 +259,7 @@ void kvl_move_commit(struct kvl_move *m, struct list_head *ended)
 	kvl_block_unlock(m->b);
 }
 
-static bool sum_is_right(struct kvl_move *m, struct folio *folio)
+bool kvl_move_sum_is_right(struct kvl_move *m, struct folio *folio)
 {
 	u64 start = trace_kvlift_move_enabled() ? ktime_get_ns() : 0;
 	struct kvl_pool *pool = m->copy.pool;
@@ -267,7 +286,7 @@ int kvl_move_end_read_locked(struct kvl_move *m, struct list_head *ended)
 	if (!m->copy.error) {
 		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
 		/* Lost writes are to be seen as such, not as a wrong sum. */
-		if (!sum_is_right(m, folio) && !kvl_param_unsafe_skip_dirty)
+		if (!kvl_move_sum_is_right(m, folio) && !kvl_param_unsafe_skip_dirty)
 			m->copy.error = -EILSEQ;
 	}
 	if (m->copy.error) {

@@ -10,6 +10,7 @@
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
@@ -45,6 +46,13 @@ static inline vm_fault_t kvl_insert_folio_pmd(struct vm_fault *vmf,
 #define kvl_system_wq		system_dfl_wq
 #else
 #define kvl_system_wq		system_unbound_wq
+#endif
+
+/* A name of symbols is a string since 6.13. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define KVL_IMPORT_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
+#else
+#define KVL_IMPORT_DMA_BUF	MODULE_IMPORT_NS(DMA_BUF)
 #endif
 
 /* ->mkdir returns a dentry since 6.15. */

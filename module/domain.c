@@ -454,6 +454,33 @@ u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)
 	return cap;
 }
 
+bool kvl_domain_pin(struct kvl_domain *d, unsigned int tier, u64 slots)
+{
+	struct kvl_domain *root = d->pool->root_domain, *i;
+	/* What windows have is not counted as the tier's. */
+	u64 all = READ_ONCE(d->pool->tiers[tier].slots) +
+		  atomic64_read(&root->tier[tier].pinned);
+
+	for (i = d; i; i = i->parent) {
+		u64 base = READ_ONCE(i->tier[tier].limit) ?: all;
+
+		if (atomic64_add_return(slots, &i->tier[tier].pinned) >
+		    share(base, READ_ONCE(i->pin_percent)))
+			break;
+	}
+	if (!i)
+		return true;
+	for (; d != i->parent; d = d->parent)
+		atomic64_sub(slots, &d->tier[tier].pinned);
+	return false;
+}
+
+void kvl_domain_unpin(struct kvl_domain *d, unsigned int tier, u64 slots)
+{
+	for (; d; d = d->parent)
+		atomic64_sub(slots, &d->tier[tier].pinned);
+}
+
 /*
  * Rate of prefetch: tokens of a block each, refilled with time, as many as
  * make a tenth of a second at most. Only the pool's one prefetch worker is

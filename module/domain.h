@@ -50,6 +50,7 @@ struct kvl_tier;
  * @reclaimed:	blocks that reclaim has moved out
  * @hits:	times @limit stood in the way
  * @leased:	leases on its blocks there
+ * @pinned:	slots of windows
  * @lru:	slots of blocks of the domain itself, not of those inside it,
  *		most recently touched first (memory tiers)
  * @limit:	most @blocks, 0 for none
@@ -67,6 +68,7 @@ struct kvl_domain_tier {
 	atomic64_t reclaimed;
 	atomic64_t hits;
 	atomic64_t leased;
+	atomic64_t pinned;
 	struct list_head lru;
 	u64 limit;
 	u64 guarantee;
@@ -208,6 +210,9 @@ u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier);
 bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier);
 void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier);
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier);
+/* Slots are pinned for good, or are not any more. False: above a cap. */
+bool kvl_domain_pin(struct kvl_domain *d, unsigned int tier, u64 slots);
+void kvl_domain_unpin(struct kvl_domain *d, unsigned int tier, u64 slots);
 
 /* Whether the rates of the chain let prefetch bring a block; that it does. */
 bool kvl_domain_may_prefetch(struct kvl_domain *d);

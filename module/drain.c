@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 
 #include "drain.h"
+#include "gpu.h"
 #include "move.h"
 #include "msg.h"
 #include "place.h"
@@ -76,6 +77,10 @@ static void move_away(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	u64 home = kvl_block_home(b);
 	u64 dst;
 
+	if (kvl_addr_is_gpu(home)) {
+		kvl_gpu_demote(batch, r, index, b, KVL_WHY_DRAIN);
+		return;
+	}
 	if (!kvl_addr_is_memory(home)) {
 		move_up(batch, r, index, b, home);
 		return;
@@ -103,6 +108,12 @@ static bool step(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 
 	if (!kvl_block_trylock(b))
 		return false;
+	if (on_draining(pool, b->shadow) &&
+	    kvl_addr_is_gpu(kvl_block_home(b))) {
+		/* It is not to be without a copy: down, and then on. */
+		kvl_gpu_demote(batch, r, index, b, KVL_WHY_DRAIN);
+		return false;
+	}
 	if (on_draining(pool, b->shadow)) {
 		/* What is in memory is the only copy now. */
 		set_bit(KVL_B_DIRTY, &b->flags);

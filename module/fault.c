@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "domain.h"
+#include "gpu.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
@@ -235,7 +236,7 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 		if (!err)
 			ret = map_block(vmf, r, index, b, huge);
 		else if (kvl_block_lost(b))
-			ret = VM_FAULT_HWPOISON;
+			ret = b->csum ? VM_FAULT_SIGBUS : VM_FAULT_HWPOISON;
 		/* Room may be made, but that has been waited for already. */
 		else if (err != -EAGAIN &&
 			 (vmf->flags & FAULT_FLAG_TRIED ||
@@ -243,8 +244,9 @@ static vm_fault_t fault_locked(struct vm_fault *vmf, struct kvl_region *r,
 			ret = VM_FAULT_SIGBUS;
 	} else if (kvl_addr_is_memory(home)) {
 		ret = map_block(vmf, r, index, b, huge);
-	} else if (b->loc & KVLIFT_LOC_ERROR &&
-		   kvl_heat_age(b) < KVL_RETRY_READ) {
+	} else if ((b->loc & KVLIFT_LOC_ERROR &&
+		    kvl_heat_age(b) < KVL_RETRY_READ) ||
+		   (kvl_addr_is_gpu(home) && kvl_gpu_is_mine(r, b))) {
 		ret = VM_FAULT_SIGBUS;
 	}
 	kvl_block_unlock(b);
@@ -330,7 +332,7 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	struct kvl_cache_wait room = {};
 	struct file *file = NULL;
 	vm_fault_t ret;
-	unsigned int ahead = 0;
+	unsigned int ahead = 0, flags = KVL_RES_IN_SIZE;
 	u64 start;
 	int err;
 
@@ -347,6 +349,9 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
 		file = get_file(vmf->vma->vm_file);
 		release_fault_lock(vmf);
+	} else {
+		/* With the lock a mover might need nobody waits for it. */
+		flags |= KVL_RES_HERE;
 	}
 	start = ktime_get_ns();
 	/* Who has spun in vain goes on waiting. */
@@ -356,8 +361,8 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 	if (is_in_bad_slot(pool, b))
 		fsleep(BAD_SLOT_US);
 	do {
-		err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT,
-					      KVL_RES_IN_SIZE, ahead);
+		err = kvl_block_lock_resident(r, index, b, KVL_WHY_FAULT, flags,
+					      ahead);
 	} while (kvl_cache_helps(r, err) &&
 		 !(err = kvl_cache_wait(r, 1, err, &room)));
 	kvl_count(pool, KVL_C_FAULT_WAITS);

@@ -323,6 +323,8 @@ static int publish(struct kvl_region *r, u64 index, struct kvl_block *b,
 			goto unlock;
 		kvl_block_drop(r, index, b);
 	} else if (home) {
+		if (kvl_addr_is_gpu(home))
+			kvl_block_detach(r, b);
 		kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED);
 		kvl_slot_free(pool, home);
 	}

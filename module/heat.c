@@ -58,7 +58,7 @@ static void reorder(struct kvl_region *r, u64 index, struct kvl_block *b,
 	struct kvl_slot *s;
 	struct kvl_tier *t;
 
-	if (!kvl_addr_is_memory(home))
+	if (!kvl_addr_has_slot(home))
 		return;
 	t = &pool->tiers[kvl_addr_tier(home)];
 	s = kvl_mem_slot(pool, home);

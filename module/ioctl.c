@@ -6,6 +6,7 @@
 
 #include "domain.h"
 #include "drain.h"
+#include "gpu.h"
 #include "heat.h"
 #include "inode.h"
 #include "move.h"
@@ -19,7 +20,8 @@
 
 #define KVL_FEATURES	(KVLIFT_F_NVME | KVLIFT_F_TABLE | KVLIFT_F_SHADOW | \
 			 KVLIFT_F_SEAL | KVLIFT_F_QUEUE | KVLIFT_F_DOMAIN | \
-			 KVLIFT_F_HEAT | KVLIFT_F_RING | KVLIFT_F_CACHE)
+			 KVLIFT_F_HEAT | KVLIFT_F_RING | KVLIFT_F_CACHE | \
+			 KVLIFT_F_GPU)
 
 /* Entries copied from user space at a time. */
 #define BATCH		64
@@ -327,7 +329,9 @@ long kvl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case KVLIFT_IOC_MEMBER:
 		return member(pool, p);
 	case KVLIFT_IOC_QUEUE:
-		return kvl_queue_open(file);
+		return kvl_queue_open(file, pool, NULL);
+	case KVLIFT_IOC_MOVER:
+		return kvl_mover_open(file, p);
 	case KVLIFT_IOC_DRAIN:
 		return drain(pool, p);
 	case KVLIFT_IOC_HINT:

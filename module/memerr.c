@@ -91,11 +91,7 @@ static void lose(struct kvl_region *r, u64 index, struct kvl_block *b,
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 
-	kvl_block_drop_shadow(r, b);
-	clear_bit(KVL_B_DIRTY, &b->flags);
-	clear_bit(KVL_B_COMPLETE, &b->flags);
-	/* It keeps its unit of capacity: whoever replaces it finds room. */
-	kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED | KVLIFT_LOC_ERROR);
+	kvl_block_lose(r, index, b, false);
 	kvl_count(pool, KVL_C_MEM_LOST);
 	pr_err_ratelimited("pool %u: region %llu block %llu is lost: memory error in %s\n",
 			   pool->id, r->id, index, where);
@@ -172,8 +168,14 @@ static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 
 	if (b) {
 		kvl_block_lock(b);
-		if (kvl_block_home(b) == s->addr)
+		if (kvl_block_home(b) == s->addr) {
 			err = leave_slot(r, index, b, force);
+		} else if (b->shadow == s->addr) {
+			/* A GPU has the block (gpu.h), and the only copy now. */
+			set_bit(KVL_B_DIRTY, &b->flags);
+			kvl_block_drop_shadow(r, b);
+			kvl_change_shadow(r, index, b, 0);
+		}
 		kvl_block_unlock(b);
 	}
 	if (r)

@@ -42,6 +42,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "gpu.h"
 #include "move_priv.h"
 #include "params.h"
 #include "policy.h"
@@ -87,6 +88,9 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->copy.pool = pool;
 	m->copy.src = kvl_block_home(b);
 	m->copy.dst = dst;
+	m->copy.stage = 0;
+	m->copy.region = r->id;
+	m->copy.index = index;
 	m->copy.prio = KVL_IO_NORMAL;
 	m->copy.poll = false;
 	m->copy.error = 0;
@@ -99,6 +103,9 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->sum_ns = 0;
 	m->proto = KVL_PROTO_READ;
 	m->req = NULL;
+	m->gpu = KVL_GPU_NONE;
+	m->folio = NULL;
+	m->keep = 0;
 	m->store = false;
 	m->moving = false;
 	m->borrowed = dst == b->shadow;
@@ -109,7 +116,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 /* The device must not see the block change, and it could. */
 static bool must_be_stable(struct kvl_move *m)
 {
-	return !to_memory(m) && !READ_ONCE(m->r->sealed) &&
+	return to_device(m) && !READ_ONCE(m->r->sealed) &&
 	       kvl_bdev_wants_stable(kvl_addr_member(m->copy.pool,
 						     m->copy.dst));
 }
@@ -121,7 +128,8 @@ static enum kvl_proto choose(struct kvl_move *m)
 	if (m->copy.dst == m->b->shadow &&
 	    !test_bit(KVL_B_DIRTY, &m->b->flags))
 		return KVL_PROTO_DROP;
-	if (kvl_param_move_stop && !m->store)
+	/* Nobody waits for a mover. */
+	if (kvl_param_move_stop && !m->store && !to_gpu(m))
 		return KVL_PROTO_STOP;
 	if (must_be_stable(m))
 		return KVL_PROTO_STOP;
@@ -341,7 +349,15 @@ static void send(struct kvl_batch *batch, struct kvl_move *m)
 {
 	if (m != batch->mine)
 		atomic_set(&m->by, BY_BATCH);
-	kvl_move_submit(m);
+	/* From memory to memory there is nothing to wait for. */
+	if (kvl_move_submit(m))
+		atomic_set(&m->by, ARRIVED);
+}
+
+/* It is copied with its lock held, or between its begin and its end. */
+static bool is_read(const struct kvl_move *m)
+{
+	return !from_memory(m) || m->gpu == KVL_GPU_SINK;
 }
 
 /*
@@ -358,17 +374,21 @@ static void begin_all(struct kvl_batch *batch, struct list_head *ended)
 	static_assert(KVL_BATCH <= BITS_PER_LONG);
 	for (i = 0; i < batch->n; i++) {
 		m[i]->t_start = now;
-		if (from_memory(m[i]) && prepare(&m[i], ended))
+		if (!is_read(m[i]) && prepare(&m[i], ended))
 			unmap |= BIT(i);
 	}
-	for (i = 0; i < batch->n; i++)
-		if (m[i] && !from_memory(m[i])) {
+	for (i = 0; i < batch->n; i++) {
+		if (!m[i] || !is_read(m[i]))
+			continue;
+		if (m[i]->gpu == KVL_GPU_OUT || m[i]->gpu == KVL_GPU_SINK)
+			kvl_gpu_begin(m[i]);
+		else
 			kvl_block_hand_over(m[i]->b);
-			send(batch, m[i]);
-		}
+		send(batch, m[i]);
+	}
 	unmap_runs(m, batch->n, unmap);
 	for (i = 0; i < batch->n; i++)
-		if (m[i] && from_memory(m[i]) && m[i]->proto != KVL_PROTO_STOP)
+		if (m[i] && !is_read(m[i]) && m[i]->proto != KVL_PROTO_STOP)
 			begin(&m[i], ended);
 }
 
@@ -413,7 +433,8 @@ void kvl_batch_run(struct kvl_batch *batch)
 		blk_start_plug(&plug);
 	begin_all(batch, &ended);
 	for (i = 0; i < batch->n; i++)
-		if (m[i] && m[i]->proto != KVL_PROTO_STOP && !to_memory(m[i]))
+		if (m[i] && !is_read(m[i]) && m[i]->proto != KVL_PROTO_STOP &&
+		    !to_memory(m[i]))
 			send(batch, m[i]);
 	if (plugged)
 		blk_finish_plug(&plug);
@@ -431,7 +452,7 @@ void kvl_batch_run(struct kvl_batch *batch)
 			batch->moved += stop(m[i], &ended);
 			continue;
 		}
-		if (to_memory(m[i]))
+		if (to_memory(m[i]) && !is_read(m[i]))
 			kvl_move_submit(m[i]);
 		m[n++] = m[i];
 	}
@@ -440,10 +461,9 @@ void kvl_batch_run(struct kvl_batch *batch)
 	batch->n = 0;
 }
 
-/* NULL: no memory just now; the lock is given up then. */
-static struct kvl_move *add(struct kvl_batch *batch, struct kvl_region *r,
-			    u64 index, struct kvl_block *b, u64 dst,
-			    enum kvl_why why, struct kvl_request *req)
+struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
+			       u64 index, struct kvl_block *b, u64 dst,
+			       enum kvl_why why, struct kvl_request *req)
 {
 	/* With others in the batch waiting could be for ever. */
 	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
@@ -478,7 +498,7 @@ void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		   struct kvl_block *b, u64 dst, enum kvl_why why,
 		   struct kvl_request *req)
 {
-	add(batch, r, index, b, dst, why, req && req->q ? req : NULL);
+	kvl_batch_new(batch, r, index, b, dst, why, req && req->q ? req : NULL);
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
 }
@@ -499,7 +519,7 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		kvl_block_unlock(b);
 		return;
 	}
-	m = add(batch, r, index, b, dst, KVL_WHY_STORE, NULL);
+	m = kvl_batch_new(batch, r, index, b, dst, KVL_WHY_STORE, NULL);
 	if (m) {
 		m->store = true;
 		m->copy.prio = KVL_IO_IDLE;
@@ -521,15 +541,15 @@ static bool tier_full(struct kvl_tier *t)
 }
 
 /*
- * Where a block of tier @id goes when it has to leave. With a shadow to fall
+ * Where what is in slot @addr goes when it has to leave. With a shadow to fall
  * back on, what does not fit one tier down needs no new slot.
  */
-static int place_below(struct kvl_region *r, struct kvl_block *b,
-		       unsigned int id, u64 *dst)
+int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
+		    u64 *dst)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	int node = kvl_addr_member(pool, kvl_block_home(b))->node;
-	struct kvl_tier *t = &pool->tiers[id];
+	int node = kvl_addr_member(pool, addr)->node;
+	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
 
 	/* A copy that cannot be read any more is none. */
 	if (b->shadow && READ_ONCE(kvl_addr_member(pool, b->shadow)->dead)) {
@@ -565,10 +585,12 @@ int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	int err = -EBUSY;
 	u64 dst;
 
+	if (kvl_addr_is_gpu(home))
+		return kvl_gpu_demote(batch, r, index, b, why);
 	if (!kvl_addr_is_memory(home))
 		err = -ENOENT;
 	else if (!test_bit(KVL_B_MOVING, &b->flags))
-		err = place_below(r, b, kvl_addr_tier(home), &dst);
+		err = kvl_place_below(r, b, home, &dst);
 	if (err) {
 		kvl_block_unlock(b);
 		return err;
@@ -602,7 +624,7 @@ static bool add_neighbour(struct kvl_batch *batch, struct kvl_region *r,
 	if (!b || !kvl_block_trylock(b))
 		return false;
 	home = kvl_block_home(b);
-	if (!home || kvl_addr_is_memory(home) ||
+	if (!kvl_addr_is_device(home) ||
 	    READ_ONCE(b->loc) & KVLIFT_LOC_ERROR ||
 	    index >= kvl_region_nr_blocks(r) ||
 	    !kvl_policy_promote(batch->pool, kvl_addr_tier(home)) ||
@@ -614,7 +636,7 @@ static bool add_neighbour(struct kvl_batch *batch, struct kvl_region *r,
 		return false;
 	}
 	kvl_reclaim_check(dram);
-	return add(batch, r, index, b, dst, KVL_WHY_AROUND, NULL);
+	return kvl_batch_new(batch, r, index, b, dst, KVL_WHY_AROUND, NULL);
 }
 
 /*

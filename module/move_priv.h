@@ -18,6 +18,15 @@
  */
 enum { BY_TASK, BY_BATCH, ARRIVED, BY_WORKER };
 
+/* What a move does with a GPU. */
+enum kvl_gpu_move {
+	KVL_GPU_NONE,
+	KVL_GPU_READ,	/* from a device to the window, on its way to a GPU */
+	KVL_GPU_IN,	/* to a GPU */
+	KVL_GPU_OUT,	/* from a GPU to memory */
+	KVL_GPU_SINK,	/* the copy below in memory goes further down */
+};
+
 /**
  * struct kvl_move - one block on its way
  * @copy:	what the back end sees
@@ -34,6 +43,11 @@ enum { BY_TASK, BY_BATCH, ARRIVED, BY_WORKER };
  * @proto:	how it is moved
  * @req:	is told of the end, or NULL
  * @store:	the home stays where it is, the copy becomes the shadow
+ * @gpu:	what it does with a GPU (gpu_move.c)
+ * @final:	GPU_READ: slot of the GPU that it is for
+ * @keep:	GPU_IN: slot in memory for the copy that is kept below, when the
+ *		one it was in cannot be; 0 for none
+ * @exclusive:	GPU_IN: none is kept in memory
  * @moving:	KVL_B_MOVING was set for it
  * @borrowed:	the destination is the block's shadow and still belongs to it,
  *		which may lose it while its lock is free
@@ -56,6 +70,10 @@ struct kvl_move {
 	enum kvl_why why;
 	enum kvl_proto proto;
 	struct kvl_request *req;
+	enum kvl_gpu_move gpu;
+	u64 final;
+	u64 keep;
+	bool exclusive;
 	bool store;
 	bool moving;
 	bool borrowed;
@@ -72,6 +90,16 @@ static inline bool from_memory(const struct kvl_move *m)
 static inline bool to_memory(const struct kvl_move *m)
 {
 	return kvl_addr_is_memory(m->copy.dst);
+}
+
+static inline bool to_device(const struct kvl_move *m)
+{
+	return kvl_addr_is_device(m->copy.dst);
+}
+
+static inline bool to_gpu(const struct kvl_move *m)
+{
+	return kvl_addr_is_gpu(m->copy.dst);
 }
 
 /* Its slot will be free soon. */
@@ -116,6 +144,38 @@ void kvl_moves_arrived(struct kvl_move **m, unsigned int n,
 
 /* The copy of a block that stays in memory has arrived. */
 void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);
+
+/*
+ * move.c: adds a move to @dst, which may be the block's shadow, and takes over
+ * the block's lock. NULL: no memory just now; lock and slot are given up then.
+ */
+struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
+			       u64 index, struct kvl_block *b, u64 dst,
+			       enum kvl_why why, struct kvl_request *req);
+
+/* move.c: a slot in a tier below that of @addr. -ENOSPC. */
+int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
+		    u64 *dst);
+
+/* gpu_move.c: begins, or goes on with, a move that @gpu says something of. */
+void kvl_gpu_begin(struct kvl_move *m);
+void kvl_gpu_fill_stage(struct kvl_move *m);
+void kvl_gpu_arrived(struct kvl_move *m, struct list_head *ended);
+void kvl_gpu_publish(struct kvl_move *m);
+/* Slots that it needed on its way. */
+void kvl_gpu_release(struct kvl_move *m);
+
+/* commit.c: the block could not be read; its lock is held. */
+void kvl_move_mark_error(struct kvl_move *m, int err);
+
+/* commit.c: it has not been made, and its lock is given up. */
+void kvl_move_fail(struct kvl_move *m, int err, struct list_head *ended);
+
+/* commit.c: whether what was read is what was written. */
+bool kvl_move_sum_is_right(struct kvl_move *m, struct folio *folio);
+
+/* commit.c: the place on a device could not be written; it is given up. */
+void kvl_move_write_failed(struct kvl_move *m, int err);
 
 /* A block that leaves() has begun to, or (-1) has ended. */
 void kvl_move_leaving(struct kvl_move *m, int delta);

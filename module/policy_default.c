@@ -90,6 +90,9 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 		if (n == nr || looked++ == 4 * nr)
 			break;
 		list_move(&s->lru, &seen);
+		/* That of a window helps its owner only (window.h). */
+		if (s->window)
+			continue;
 		/* Being evicted: its blocks are about to be freed anyway. */
 		if (!igrab(&r->inode))
 			continue;

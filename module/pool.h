@@ -136,6 +136,8 @@ struct kvl_pool {
 	unsigned long scan_interval;
 	struct delayed_work scan;
 
+	struct mutex gpu_mutex;		/* gpu.h */
+
 	struct mutex ring_mutex;	/* ring.h */
 	struct list_head rings;
 	unsigned long ring_delay;	/* jiffies */

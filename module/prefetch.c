@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "gpu.h"
 #include "move.h"
 #include "policy.h"
 #include "queue.h"
@@ -285,12 +286,25 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	if (p->lease_ms && index >= kvl_region_nr_blocks(p->r)) {
 		err = -ENXIO;
 	} else if (!home && p->lease_ms) {
-		err = kvl_block_populate(p->r, index, b);
+		err = p->flags & KVLIFT_REQ_NEW ?
+			      kvl_gpu_new(p, index, b) :
+			      kvl_block_populate(p->r, index, b);
 		home = err ? 0 : kvl_block_home(b);
 	} else if (b->loc & KVLIFT_LOC_ERROR) {
 		err = -EIO;
 	}
-	if (!err && home && kvl_addr_tier(home) > p->tier) {
+	if (!err && home && p->gpu) {
+		err = kvl_gpu_place(batch, p, index, b);
+		/* It is on its way, or the lock is gone at least. */
+		if (!err || err == -EAGAIN)
+			return err;
+		err = min(err, 0);
+	} else if (!err && kvl_addr_is_gpu(home) && p->lease_ms) {
+		/* A CPU is going to want it. */
+		kvl_batch_run(batch);
+		err = kvl_gpu_bring(p->r, index, b, KVL_WHY_READ, false);
+		return err;
+	} else if (!err && home && kvl_addr_tier(home) > p->tier) {
 		if (test_bit(KVL_B_MOVING, &b->flags))
 			err = p->q ? -EAGAIN : 0;
 		else if (!kvl_domain_may_prefetch(p->r->domain))
@@ -365,6 +379,10 @@ static void lacks(struct kvl_request *p, enum kvl_lack what, unsigned int seq)
 static bool lacks_slot(struct kvl_request *p, unsigned int seq)
 {
 	unsigned long patience = p->q ? PATIENCE_TOLD : PATIENCE;
+
+	/* A mover is given its time. */
+	if (p->gpu)
+		patience += msecs_to_jiffies(2 * p->gpu->deadline_ms);
 
 	if (!p->since)
 		p->since = jiffies ?: 1;

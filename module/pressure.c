@@ -215,6 +215,8 @@ static unsigned int clean_victims(struct kvl_tier *t, struct kvl_victim *v,
 			break;
 		++*looked;
 		list_move(&s->shadow, &seen);
+		if (s->window)
+			continue;
 		b = kvl_region_find(s->region, s->index);
 		if (!b || !READ_ONCE(b->shadow) ||
 		    test_bit(KVL_B_DIRTY, &b->flags) ||

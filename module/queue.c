@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "gpu.h"
 #include "inode.h"
 #include "queue_priv.h"
 
@@ -105,6 +106,65 @@ static long release(struct kvl_queue *q, u64 cookie)
 	return err;
 }
 
+/* The slot as the owner of the queue's attachment knows it. */
+static u64 leased_word(struct kvl_queue *q, u64 loc)
+{
+	u64 addr = (loc & KVL_ADDR_MASK) | KVLIFT_LOC_PRESENT;
+	struct kvl_slot *s = kvl_mem_slot(q->pool, addr);
+
+	if (q->gpu && kvl_addr_is_gpu(addr))
+		return kvlift_loc_slot(loc);
+	if (q->gpu && s->window == &q->gpu->win)
+		return s->nth | KVLIFT_LEASED_WINDOW;
+	return KVLIFT_LEASED_MEMORY;
+}
+
+/* Its words, if it is there and has a lease. */
+static int leased_words(struct kvl_queue *q, u64 cookie, u64 *words, u64 *count)
+{
+	struct kvl_request *p = find(q, cookie);
+	u64 n, i;
+
+	if (p && p->state == KVL_REQ_WAITING)
+		return -EBUSY;
+	if (!p || !READ_ONCE(p->leased) || p->error)
+		return -ENOENT;
+	n = p->last - p->start + 1;
+	if (n > *count)
+		return -ENOSPC;
+	for (i = 0; i < n; i++)
+		words[i] = leased_word(q, p->locs[i]);
+	*count = n;
+	return 0;
+}
+
+static long leased(struct kvl_queue *q, void __user *arg)
+{
+	struct kvlift_leased __user *out = arg;
+	struct kvlift_leased l;
+	u64 *words;
+	u64 n;
+	int err;
+
+	if (copy_from_user(&l, arg, sizeof(l)))
+		return -EFAULT;
+	if (l.reserved || !l.count)
+		return -EINVAL;
+	n = min_t(u64, l.count, KVLIFT_REQ_MAX_BLOCKS);
+	words = kvmalloc_array(n, sizeof(*words), GFP_KERNEL_ACCOUNT);
+	if (!words)
+		return -ENOMEM;
+	spin_lock(&q->lock);
+	err = leased_words(q, l.cookie, words, &n);
+	spin_unlock(&q->lock);
+	if (!err && (copy_to_user(u64_to_user_ptr(l.ptr), words,
+				  n * sizeof(*words)) ||
+		     put_user(n, &out->count)))
+		err = -EFAULT;
+	kvfree(words);
+	return err;
+}
+
 static long set_eventfd(struct kvl_queue *q, int fd)
 {
 	struct eventfd_ctx *efd = NULL, *old;
@@ -137,6 +197,8 @@ static long queue_ioctl(struct file *file, unsigned int cmd,
 	case KVLIFT_IOC_SUBMIT:
 		clear_up(q);
 		return kvl_queue_submit(q, p);
+	case KVLIFT_IOC_LEASED:
+		return leased(q, p);
 	case KVLIFT_IOC_EVENTFD:
 		if (get_user(fd, (s32 __user *)p))
 			return -EFAULT;
@@ -299,15 +361,17 @@ static const struct file_operations queue_fops = {
 	.llseek = noop_llseek,
 };
 
-/* A descriptor of a new queue of the pool of @file, which it keeps open. */
-int kvl_queue_open(struct file *file)
+/* A descriptor of a new queue of the pool; it keeps @file open. */
+int kvl_queue_open(struct file *file, struct kvl_pool *pool,
+		   struct kvl_gpu *gpu)
 {
 	struct kvl_queue *q = kzalloc(sizeof(*q), GFP_KERNEL_ACCOUNT);
 	int fd;
 
 	if (!q)
 		return -ENOMEM;
-	q->pool = kvl_sb_pool(file_inode(file)->i_sb);
+	q->pool = pool;
+	q->gpu = gpu;
 	q->file = get_file(file);
 	mutex_init(&q->reader);
 	spin_lock_init(&q->lock);

@@ -16,6 +16,7 @@
 
 #include "region.h"
 
+struct kvl_gpu;
 struct kvl_queue;
 
 enum kvl_req_state {
@@ -41,7 +42,9 @@ enum kvl_lack {
  * @last:	last block
  * @start:	first block
  * @cookie:	the user's name for it
- * @tier:	slowest tier that will do
+ * @tier:	slowest tier that will do, GPU: @gpu
+ * @gpu:	whose memory, or window, it is for, or NULL
+ * @flags:	KVLIFT_REQ_*
  * @prio:	0 is first
  * @missing:	blocks that were not in place when it was submitted, less
  *		those that have been begun
@@ -61,6 +64,7 @@ enum kvl_lack {
  * @cancelled:	the worker goes on no further
  * @state:	see above, under the queue's lock
  * @leased:	leases are held for the blocks that have a word in @locs
+ * @marked:	those leases are for writing, and the blocks know it
  * @locs:	location words of leased blocks, by number from @start
  * @event:	number of its event, once it has ended
  * @ended:	ktime in ns
@@ -76,6 +80,8 @@ struct kvl_request {
 	u64 start;
 	u64 cookie;
 	unsigned int tier;
+	struct kvl_gpu *gpu;
+	u32 flags;
 	unsigned int prio;
 	u64 missing;
 	enum kvl_lack lacks;
@@ -93,12 +99,16 @@ struct kvl_request {
 	int error;
 	bool cancelled;
 	bool leased;
+	bool marked;
 	enum kvl_req_state state;
 	u64 *locs;
 	u32 event;
 	u64 ended;
 	struct delayed_work end;
 };
+
+/* Whether a block with this location word is where it is wanted. */
+bool kvl_request_in_place(const struct kvl_request *p, u64 loc);
 
 /* A block is in place, or cannot be; its lock is held. */
 void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
@@ -108,7 +118,8 @@ void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
 void kvl_request_put(struct kvl_request *p);
 
 /* queue.c */
-int kvl_queue_open(struct file *file);
+int kvl_queue_open(struct file *file, struct kvl_pool *pool,
+		   struct kvl_gpu *gpu);
 long kvl_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* prefetch.c */

@@ -16,7 +16,8 @@
 /**
  * struct kvl_queue - a descriptor from KVLIFT_IOC_QUEUE
  * @pool:	the pool
- * @file:	of the pool, keeps it mounted
+ * @gpu:	of the attachment it was opened on, or NULL
+ * @file:	that it was opened on, keeps the pool mounted and @gpu attached
  * @events:	ring of those that are to be read; what is in it stays as it is
  *		until a reader has copied it
  * @owners:	the requests they are of, NULL where there is none any more
@@ -37,6 +38,7 @@
  */
 struct kvl_queue {
 	struct kvl_pool *pool;
+	struct kvl_gpu *gpu;
 	struct file *file;
 	struct kvlift_event *events;
 	struct kvl_request **owners;

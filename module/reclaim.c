@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "gpu.h"
 #include "move.h"
 #include "pace.h"
 #include "place.h"
@@ -63,7 +64,11 @@ static void demote(struct kvl_batch *batch, struct kvl_victim *v)
 		return;
 	}
 	if (kvl_block_home(b) != v->addr) {
-		kvl_block_unlock(b);
+		/* What a GPU has may have its copy there (gpu.h). */
+		if (READ_ONCE(b->shadow) == v->addr)
+			kvl_gpu_sink(batch, v->region, v->index, b);
+		else
+			kvl_block_unlock(b);
 		return;
 	}
 	if (!kvl_batch_demote(batch, v->region, v->index, b, KVL_WHY_RECLAIM))
@@ -150,7 +155,9 @@ static unsigned int pass(struct kvl_tier *t, s64 want)
 	struct kvl_victim v[KVL_VICTIM_BATCH];
 	unsigned int nr;
 
-	kvl_advise_reclaim(t, want);
+	/* A GPU's is that of the engine that has it. */
+	if (t->id != KVLIFT_TIER_GPU)
+		kvl_advise_reclaim(t, want);
 	nr = kvl_policy_over_limit(t, v, KVL_VICTIM_BATCH / 2);
 	if (want > 0)
 		nr += kvl_policy_victims(t, v + nr,

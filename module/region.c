@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "domain.h"
+#include "gpu.h"
 #include "heat.h"
 #include "memerr.h"
 #include "move.h"
@@ -145,173 +146,12 @@ void kvl_change_size(struct kvl_region *r, loff_t size)
 	i_size_write(&r->inode, size);
 }
 
-static u64 first_page(struct kvl_region *r, u64 index)
-{
-	return index << kvl_region_pool(r)->page_shift;
-}
-
 /* Takes @n blocks out of all page tables. */
 void kvl_region_unmap(struct kvl_region *r, u64 index, u64 n)
 {
-	unmap_mapping_pages(r->inode.i_mapping, first_page(r, index),
+	unmap_mapping_pages(r->inode.i_mapping,
+			    kvl_region_first_page(r, index),
 			    n << kvl_region_pool(r)->page_shift, false);
-}
-
-/*
- * Makes a slot from kvl_tier_alloc(), whose content is in place, the home of
- * the block.
- */
-void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
-		      u64 addr)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-	struct kvl_slot *s = NULL;
-
-	if (kvl_addr_is_memory(addr)) {
-		struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
-		struct folio *folio;
-
-		s = kvl_mem_slot(pool, addr);
-		folio = s->folio;
-		folio->mapping = r->inode.i_mapping;
-		folio->index = first_page(r, index);
-		spin_lock(&t->lru_lock);
-		s->region = r;
-		s->index = index;
-		s->out = false;
-		list_add(&s->lru, &r->domain->tier[t->id].lru);
-		if (b->shadow)
-			list_add(&s->shadow, &t->shadowed);
-		spin_unlock(&t->lru_lock);
-		/* From here on others may find it. */
-		folio_ref_unfreeze(folio, 1 + s->pins);
-		/* Failed while nobody knew whose it was going to be. */
-		if (unlikely(READ_ONCE(s->bad)))
-			kvl_memerr_report(folio_pfn(folio));
-	}
-	kvl_heat_moved(index, b);
-	kvl_change_extent(r, index, b, addr);
-	if (s && unlikely(s->placed))
-		kvl_domain_settle(pool, s);
-}
-
-/*
- * With the block's lock held: waits for a fault that has given that lock up
- * and is about to install its PMD, so that who looks at the mappings sees it.
- * Blocks that are mapped by PTEs are mapped under their lock.
- */
-void kvl_block_wait_mapped(struct kvl_region *r, struct folio *folio)
-{
-	if (kvl_region_pool(r)->block_size != PMD_SIZE)
-		return;
-	folio_lock(folio);
-	folio_unlock(folio);
-}
-
-noinline __cold void kvl_region_trace_touch(struct kvl_region *r, u64 index,
-					    u32 source, u32 weight)
-{
-	trace_kvlift_touch(kvl_region_pool(r)->id, r->id, index, source,
-			   weight);
-}
-
-/* The content is changing, or will without our seeing it. */
-void kvl_block_mark_written(struct kvl_region *r, u64 index,
-			    struct kvl_block *b)
-{
-	set_bit(KVL_B_DIRTY, &b->flags);
-	set_bit(KVL_B_WRITTEN, &b->flags);
-	if (test_bit(KVL_B_COMPLETE, &b->flags)) {
-		clear_bit(KVL_B_COMPLETE, &b->flags);
-		kvl_count(kvl_region_pool(r), KVL_C_UNSEALED);
-		trace_kvlift_unseal(kvl_region_pool(r)->id, r->id, index);
-	}
-}
-
-/* Notes what the folio's dirty flag says; page tables set it at unmap. */
-void kvl_block_sample(struct kvl_region *r, u64 index, struct kvl_block *b,
-		      struct folio *folio)
-{
-	if (folio_test_dirty(folio)) {
-		folio_clear_dirty(folio);
-		kvl_block_mark_written(r, index, b);
-	}
-}
-
-/*
- * Takes a block in memory away from everybody: unmapped, no reference but the
- * slot's own, which is frozen. -EBUSY when somebody holds a reference (a pin,
- * a read in progress); then nothing but the mapping has changed, and without
- * @force mostly not even that.
- */
-int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
-		      bool force)
-{
-	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r),
-					  kvl_block_home(b));
-	struct folio *folio = s->folio;
-
-	/* Waits for a fault that is about to install its PMD. */
-	folio_lock(folio);
-	/* Somebody holds it for sure: then its users need not fault again. */
-	if (!force && (s->leases ||
-		       folio_ref_count(folio) !=
-			       1 + s->pins + folio_mapcount(folio))) {
-		folio_unlock(folio);
-		return -EBUSY;
-	}
-	if (folio_mapped(folio))
-		kvl_region_unmap(r, index, 1);
-	if (!folio_ref_freeze(folio, 1 + s->pins)) {
-		folio_unlock(folio);
-		return -EBUSY;
-	}
-	kvl_block_sample(r, index, b, folio);
-	folio_unlock(folio);
-	return 0;
-}
-
-/* Undoes kvl_block_quiesce() after a move that failed. */
-void kvl_block_unquiesce(struct kvl_region *r, struct kvl_block *b)
-{
-	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r),
-					  kvl_block_home(b));
-
-	folio_ref_unfreeze(s->folio, 1 + s->pins);
-}
-
-/*
- * Takes the home slot away from a block in memory and returns its address.
- * The caller publishes the new location and frees the slot, which needs a
- * frozen folio, or retires it.
- */
-u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-	u64 addr = kvl_block_home(b);
-	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(addr)];
-	struct kvl_slot *s = kvl_mem_slot(pool, addr);
-
-	spin_lock(&t->lru_lock);
-	list_del_init(&s->lru);
-	list_del_init(&s->shadow);
-	s->region = NULL;
-	s->leases = 0;
-	spin_unlock(&t->lru_lock);
-	s->folio->mapping = NULL;
-	s->folio->index = 0;
-	return addr;
-}
-
-void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b)
-{
-	struct kvl_pool *pool = kvl_region_pool(r);
-
-	if (!b->shadow)
-		return;
-	atomic64_dec(&kvl_addr_member(pool, b->shadow)->nshadow);
-	kvl_slot_free(pool, b->shadow);
-	WRITE_ONCE(b->shadow, 0);
 }
 
 static void drop_inline(struct kvl_region *r)
@@ -358,6 +198,8 @@ void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
 		else
 			kvl_slot_free(pool, home);
 	} else {
+		if (kvl_addr_is_gpu(home))
+			kvl_block_detach(r, b);
 		kvl_change_extent(r, index, b, 0);
 		kvl_slot_free(pool, home);
 	}
@@ -414,7 +256,7 @@ int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b)
  * lock is gone; -EAGAIN: no slot.
  */
 static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
-		 enum kvl_why why, unsigned int ahead)
+		 enum kvl_why why, unsigned int flags, unsigned int ahead)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	u64 home = kvl_block_home(b);
@@ -434,6 +276,8 @@ static int bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		kvl_block_unlock(b);
 		return -EIO;
 	}
+	if (kvl_addr_is_gpu(home))
+		return kvl_gpu_bring(r, index, b, why, flags & KVL_RES_HERE);
 	err = kvl_policy_place(pool, r, &dst);
 	if (err) {
 		kvl_block_unlock(b);
@@ -474,7 +318,7 @@ int kvl_block_lock_resident(struct kvl_region *r, u64 index,
 			kvl_block_unlock(b);
 			return -ENXIO;
 		}
-		err = bring(r, index, b, why, ahead);
+		err = bring(r, index, b, why, flags, ahead);
 		if (err == -EAGAIN)
 			err = kvl_pool_wait_slot(pool, seq);
 		else

@@ -120,6 +120,12 @@ static inline u64 kvl_region_nr_blocks(struct kvl_region *r)
 	return DIV_ROUND_UP_ULL(i_size_read(&r->inode), bs);
 }
 
+/* First page of block @index. */
+static inline pgoff_t kvl_region_first_page(struct kvl_region *r, u64 index)
+{
+	return index << kvl_region_pool(r)->page_shift;
+}
+
 /*
  * What a fault or a read does for the neighbours of its block: those that are
  * in memory are mapped with it, and those on a device read with it when the
@@ -180,10 +186,12 @@ void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 		       u64 shadow);
 void kvl_change_size(struct kvl_region *r, loff_t size);
 
-/* All of these need the block's lock. */
+/* home.c and region.c: all of these need the block's lock. */
 void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      u64 addr);
 void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b);
+void kvl_block_lose(struct kvl_region *r, u64 index, struct kvl_block *b,
+		    bool with_gpu);
 int kvl_block_populate(struct kvl_region *r, u64 index, struct kvl_block *b);
 int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      bool force);
@@ -195,6 +203,9 @@ void kvl_block_mark_written(struct kvl_region *r, u64 index,
 			    struct kvl_block *b);
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
+void kvl_block_attach_shadow(struct kvl_region *r, u64 index,
+			     struct kvl_block *b, u64 addr);
+u64 kvl_block_detach_shadow(struct kvl_region *r, struct kvl_block *b);
 
 /* As kvl_block_lock_killable(), for a task that wants the block now. */
 int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b);
@@ -202,11 +213,13 @@ int kvl_block_lock_soon(struct kvl_region *r, struct kvl_block *b);
 /* Flags of kvl_block_lock_resident(). */
 #define KVL_RES_IN_SIZE	BIT(0)	/* -ENXIO for a block beyond the file's end */
 #define KVL_RES_NO_FILL	BIT(1)	/* -ENXIO for a block without a slot */
+#define KVL_RES_HERE	BIT(2)	/* -EDEADLK where a mover has to be waited for */
 
 /*
  * Returns 0 with the block locked and its home in memory; a hole gets a
  * zeroed slot. Waits for I/O and for slots without holding the lock. -EINTR
- * when the task is being killed, -ENOSPC, -EIO. With a block that is read from
+ * when the task is being killed, -ENOSPC, -EIO; -EDEADLK: the task is the one
+ * that would have to copy the block from its GPU. With a block that is read from
  * a device up to @ahead of its neighbours come too, if there is room.
  */
 int kvl_block_lock_resident(struct kvl_region *r, u64 index,

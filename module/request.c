@@ -16,18 +16,54 @@
 #include <linux/uaccess.h>
 
 #include "domain.h"
+#include "gpu.h"
+#include "heat.h"
 #include "inode.h"
 #include "move.h"
 #include "queue_priv.h"
+#include "seal.h"
 #include "trace.h"
 
 /* What is copied from user space in one go. */
 #define SOME		8
 
-/* The tier of a block that is fast enough. */
-static bool in_place(struct kvl_request *p, u64 loc)
+#define REQ_FLAGS	(KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW | \
+			 KVLIFT_REQ_WRITE | KVLIFT_REQ_EXCLUSIVE | \
+			 KVLIFT_REQ_NEW)
+
+/* Who may write the file: what the owner of a GPU or window gives back counts. */
+#define WRITER_FLAGS	(REQ_FLAGS & ~KVLIFT_REQ_GPU)
+
+static bool on_gpu(const struct kvl_request *p, u64 loc)
 {
-	return loc & KVLIFT_LOC_PRESENT && kvlift_loc_tier(loc) <= p->tier;
+	return kvlift_loc_tier(loc) == KVLIFT_TIER_GPU &&
+	       kvlift_loc_member(loc) == p->gpu->m.id;
+}
+
+bool kvl_request_in_place(const struct kvl_request *p, u64 loc)
+{
+	unsigned int tier = kvlift_loc_tier(loc);
+
+	if (!(loc & KVLIFT_LOC_PRESENT))
+		return false;
+	if (p->flags & KVLIFT_REQ_GPU)
+		return on_gpu(p, loc);
+	if (p->flags & KVLIFT_REQ_WINDOW)
+		return kvl_addr_is_memory(loc & KVL_ADDR_MASK) &&
+		       kvl_mem_slot(p->gpu->pool, loc)->window == &p->gpu->win;
+	/* A GPU is no worse a place, unless a CPU is going to wait for it. */
+	return tier <= p->tier && (tier != KVLIFT_TIER_GPU || !p->lease_ms);
+}
+
+/* The slot of a block that the request holds a lease on, or held. */
+static void unlease_slot(struct kvl_request *p, struct kvl_slot *s)
+{
+	bool write = p->flags & KVLIFT_REQ_WRITE;
+
+	if (kvl_addr_is_gpu(s->addr))
+		kvl_gpu_unlease(p->gpu, s, write);
+	else
+		kvl_window_unlease(s, write);
 }
 
 static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
@@ -42,7 +78,12 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 		/* The generation may have gone round: then there is none. */
 		if (s->leases)
 			s->leases--;
+		/* Until now; nobody was told of one that failed. */
+		if (p->flags & KVLIFT_REQ_WRITE && !p->error)
+			kvl_gpu_written(p->r, index, b);
 	}
+	if (p->gpu)
+		unlease_slot(p, kvl_mem_slot(pool, loc));
 	kvl_block_unlock(b);
 	kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
 }
@@ -62,7 +103,16 @@ static void unlease(struct kvl_request *p)
 	kvl_pool_slot_freed(pool);
 }
 
-/* The block is in place and locked: keeps it there. 0 or -EDQUOT. */
+/* A GPU is going to use the slot, and to write it perhaps. */
+static void gpu_lease(struct kvl_request *p, u64 index, struct kvl_block *b,
+		      struct kvl_slot *s)
+{
+	s->held++;
+	s->written += !!(p->flags & KVLIFT_REQ_WRITE);
+	kvl_heat_touch(p->r, index, b, 1);
+}
+
+/* The block is in place and locked: keeps it there. 0, -EDQUOT, -EPERM. */
 static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
@@ -70,9 +120,14 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 	unsigned int id = kvl_addr_tier(home);
 	struct kvl_slot *s = kvl_mem_slot(pool, home);
 
-	if (s->leases == U16_MAX || !kvl_domain_lease(p->r->domain, id))
+	if (p->flags & WRITER_FLAGS && kvl_seal_is_on(p->r))
+		return -EPERM;
+	if (s->leases == U16_MAX || s->held == U16_MAX ||
+	    !kvl_domain_lease(p->r->domain, id))
 		return -EDQUOT;
 	s->leases++;
+	if (p->gpu)
+		gpu_lease(p, index, b, s);
 	p->locs[index - p->start] = b->loc;
 	WRITE_ONCE(p->leased, true);
 	return 0;
@@ -143,7 +198,39 @@ static void post(struct kvl_request *p)
 	spin_unlock(&q->lock);
 }
 
-/* Ends a request that failed with some leases, or a lease that is over. */
+/*
+ * All blocks are leased for writing, and their owner is about to be told: from
+ * now on nobody falls back to what is below. Not before, as a request that fails
+ * must leave the copies as they are.
+ */
+static void mark_written(struct kvl_request *p)
+{
+	u64 i;
+
+	for (i = 0; i <= p->last - p->start; i++) {
+		struct kvl_block *b;
+
+		if (!p->locs[i])
+			continue;
+		b = kvl_region_find(p->r, p->start + i);
+		kvl_block_lock(b);
+		if (!((b->loc ^ p->locs[i]) & KVL_LOC_PLACE))
+			kvl_gpu_written(p->r, p->start + i, b);
+		kvl_block_unlock(b);
+	}
+	p->marked = true;
+}
+
+static bool grants_writing(const struct kvl_request *p)
+{
+	return p->flags & KVLIFT_REQ_WRITE && !p->error && p->leased &&
+	       !p->marked;
+}
+
+/*
+ * Ends a request that failed with some leases, or grants writing, or ends a lease
+ * that is over.
+ */
 static void end_work(struct work_struct *work)
 {
 	struct kvl_request *p = container_of(to_delayed_work(work),
@@ -151,7 +238,10 @@ static void end_work(struct work_struct *work)
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 
 	if (READ_ONCE(p->state) == KVL_REQ_WAITING) {
-		unlease(p);
+		if (grants_writing(p))
+			mark_written(p);
+		else
+			unlease(p);
 		post(p);
 		return;
 	}
@@ -164,8 +254,11 @@ void kvl_request_put(struct kvl_request *p)
 {
 	if (!refcount_dec_and_test(&p->pending))
 		return;
-	/* All or nothing: half a lease is of no use to anybody. */
-	if (p->leased && p->error)
+	/*
+	 * All or nothing: half a lease is of no use to anybody. Here a block's
+	 * lock may be held.
+	 */
+	if ((p->leased && p->error) || grants_writing(p))
 		mod_delayed_work(p->q->pool->wq, &p->end, 0);
 	else
 		post(p);
@@ -182,9 +275,12 @@ static int judge(struct kvl_request *p, u64 count)
 
 	if (p->start >= nr || count > nr - p->start)
 		return -ENXIO;
-	if (!pool->tiers[p->tier].nr_members)
+	if (p->flags & WRITER_FLAGS && kvl_seal_is_on(p->r))
+		return -EPERM;
+	if (!pool->tiers[p->tier].nr_members ||
+	    (p->gpu && READ_ONCE(p->gpu->state) != KVLIFT_MOVER_LIVE))
 		return -ENODEV;
-	for (id = KVLIFT_TIER_DRAM; id <= p->tier; id++)
+	for (id = min(p->tier, KVLIFT_TIER_DRAM); id <= p->tier; id++)
 		if (pool->tiers[id].nr_members)
 			cap += kvl_domain_lease_cap(p->r->domain, id);
 	if (p->lease_ms && count > cap)
@@ -196,7 +292,7 @@ static int judge(struct kvl_request *p, u64 count)
 			return -ENOMEM;
 	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++)
 		missing += kvl_block_home(b) &&
-			   !in_place(p, READ_ONCE(b->loc));
+			   !kvl_request_in_place(p, READ_ONCE(b->loc));
 	p->missing = missing;
 	return kvl_prefetch_in_time(pool, p) ? 0 : -ETIME;
 }
@@ -221,7 +317,7 @@ static bool try_now(struct kvl_request *p)
 			break;
 		/* Of a lease holes have to be filled first. */
 		good = !(b->loc & KVLIFT_LOC_ERROR) &&
-		       (kvl_block_home(b) ? in_place(p, b->loc) :
+		       (kvl_block_home(b) ? kvl_request_in_place(p, b->loc) :
 					    !p->lease_ms);
 		if (good)
 			kvl_request_block(p, i, b, 0);
@@ -237,6 +333,10 @@ static bool try_now(struct kvl_request *p)
 /* The slowest tier that will do, or 0 for a wrong one. */
 static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
 {
+	if (u->flags & KVLIFT_REQ_GPU)
+		return KVLIFT_TIER_GPU;
+	if (u->flags & KVLIFT_REQ_WINDOW)
+		return KVLIFT_TIER_DRAM;
 	if (u->tier)
 		return u->tier == KVLIFT_TIER_DRAM ||
 				       u->tier == KVLIFT_TIER_CXL ?
@@ -245,13 +345,33 @@ static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
 							    KVLIFT_TIER_DRAM;
 }
 
+/* Flags are for an attachment's queue, and go together. */
+static bool flags_fit(struct kvl_queue *q, const struct kvlift_req *u)
+{
+	u32 where = u->flags & (KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW);
+
+	if (!u->flags)
+		return true;
+	if (!q->gpu || u->tier || u->flags & ~REQ_FLAGS ||
+	    (where != KVLIFT_REQ_GPU && where != KVLIFT_REQ_WINDOW) ||
+	    (where == KVLIFT_REQ_WINDOW && q->gpu->dmabuf))
+		return false;
+	if (u->flags & (KVLIFT_REQ_EXCLUSIVE | KVLIFT_REQ_NEW) &&
+	    where != KVLIFT_REQ_GPU)
+		return false;
+	if (u->flags & KVLIFT_REQ_WRITE && u->op != KVLIFT_OP_ACQUIRE)
+		return false;
+	return !(u->flags & KVLIFT_REQ_NEW) || u->flags & KVLIFT_REQ_WRITE;
+}
+
 static int check(struct kvl_queue *q, const struct kvlift_req *u)
 {
-	if (u->reserved[0] || u->reserved[1] || u->flags ||
+	if (u->reserved[0] || u->reserved[1] || !flags_fit(q, u) ||
 	    u->op > KVLIFT_OP_ACQUIRE || u->prio > KVLIFT_PRIO_LOW ||
 	    !u->count || u->count > KVLIFT_REQ_MAX_BLOCKS ||
 	    u->first > U64_MAX - u->count ||
-	    u->lease_ms > KVLIFT_LEASE_MAX_MS || !slowest(q, u))
+	    u->lease_ms > KVLIFT_LEASE_MAX_MS ||
+	    (!slowest(q, u) && !(u->flags & KVLIFT_REQ_GPU)))
 		return -EINVAL;
 	/* A lease has a length, nothing else has one. */
 	if (u->op == KVLIFT_OP_ACQUIRE ? !u->lease_ms : u->lease_ms)
@@ -260,16 +380,18 @@ static int check(struct kvl_queue *q, const struct kvlift_req *u)
 }
 
 /* The region of a request's descriptor, or an error. */
-static struct kvl_region *region_of(struct kvl_queue *q, struct fd f)
+static struct kvl_region *region_of(struct kvl_queue *q, struct fd f,
+				    u32 flags)
 {
 	struct inode *inode;
 
 	if (!fd_file(f))
 		return ERR_PTR(-EBADF);
 	inode = file_inode(fd_file(f));
-	if (!(fd_file(f)->f_mode & FMODE_READ))
+	if (!(fd_file(f)->f_mode & FMODE_READ) ||
+	    (flags & WRITER_FLAGS && !(fd_file(f)->f_mode & FMODE_WRITE)))
 		return ERR_PTR(-EACCES);
-	if (inode->i_sb != file_inode(q->file)->i_sb ||
+	if (inode->i_sb != q->pool->sb ||
 	    !S_ISREG(inode->i_mode))
 		return ERR_PTR(-EINVAL);
 	return kvl_region(inode);
@@ -288,7 +410,8 @@ static bool is_there(struct kvl_queue *q, const struct kvlift_req *u,
 	u64 i, n = 0;
 	struct kvl_block *b;
 
-	if (u->op != KVLIFT_OP_PREFETCH || u->deadline_ns || last >= nr ||
+	if (u->op != KVLIFT_OP_PREFETCH || u->flags || u->deadline_ns ||
+	    last >= nr ||
 	    !q->pool->tiers[tier].nr_members)
 		return false;
 	for (i = u->first; (b = kvl_region_next(r, &i, last)); i++, n++) {
@@ -329,6 +452,8 @@ static int submit_slow(struct kvl_queue *q, const struct kvlift_req *u,
 	p->last = u->first + u->count - 1;
 	p->cookie = u->cookie;
 	p->tier = slowest(q, u);
+	p->flags = u->flags;
+	p->gpu = u->flags ? q->gpu : NULL;
 	p->prio = u->prio;
 	p->lease_ms = u->lease_ms;
 	p->deadline = u->deadline_ns;
@@ -348,6 +473,9 @@ static int submit_slow(struct kvl_queue *q, const struct kvlift_req *u,
 		atomic64_set(&p->failed, u->count);
 		kvl_request_put(p);
 	} else if (try_now(p)) {
+		/* No lock is held here: it need not wait for the worker. */
+		if (grants_writing(p))
+			mark_written(p);
 		kvl_request_put(p);
 	} else {
 		kvl_prefetch_submit(q->pool, p);
@@ -398,7 +526,7 @@ static int submit_one(struct kvl_queue *q, const struct kvlift_req *u,
 	if (err)
 		return err;
 	f = fdget(u->fd);
-	r = region_of(q, f);
+	r = region_of(q, f, u->flags);
 	if (IS_ERR(r)) {
 		err = PTR_ERR(r);
 	} else if (is_there(q, u, r, &batch->events[batch->n])) {

@@ -16,7 +16,9 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
+#include "gpu.h"
 #include "move.h"
+#include "policy.h"
 #include "seal.h"
 
 /* Unmaps this many blocks at a time. */
@@ -99,15 +101,48 @@ static bool unpinned(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	struct kvl_slot *s;
 
-	if (!kvl_addr_is_memory(kvl_block_home(b)))
+	if (!kvl_addr_has_slot(kvl_block_home(b)))
 		return true;
 	s = kvl_mem_slot(kvl_region_pool(r), kvl_block_home(b));
+	/* Where somebody may still write it, or be the only one who has it. */
+	if (s->written || s->window ||
+	    (!s->folio && !kvl_gpu_has_copy(kvl_region_pool(r), b)))
+		return false;
+	if (!s->folio)
+		return true;
 	if (test_bit(KVL_B_MOVING, &b->flags) ||
 	    folio_ref_count(s->folio) !=
 		    1 + s->pins + folio_mapcount(s->folio))
 		return false;
 	kvl_block_sample(r, index, b, s->folio);
 	return true;
+}
+
+/* Out of a slot that a process can write. The lock is given up. */
+static int move_home(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	struct kvl_pool *pool = kvl_region_pool(r);
+	u64 dst;
+	int err;
+
+	if (kvl_addr_is_gpu(kvl_block_home(b))) {
+		err = kvl_gpu_bring(r, index, b, KVL_WHY_READ, false);
+		return err == -EAGAIN ? 0 : err;
+	}
+	if (kvl_policy_place(pool, r, &dst))
+		kvl_block_unlock(b);
+	else
+		kvl_move_block(r, index, b, dst, KVL_WHY_STORE);
+	return 0;
+}
+
+static bool is_lent(struct kvl_region *r, struct kvl_block *b)
+{
+	u64 home = kvl_block_home(b);
+
+	return kvl_addr_has_slot(home) && !test_bit(KVL_B_MOVING, &b->flags) &&
+	       (kvl_addr_is_gpu(home) ||
+		kvl_mem_slot(kvl_region_pool(r), home)->window);
 }
 
 /* Waits until no store to the block can come that has begun before. */
@@ -117,15 +152,19 @@ static int wait_unpinned(struct kvl_region *r, u64 index, struct kvl_block *b)
 
 	for (;;) {
 		int err = kvl_block_lock_killable(b);
-		bool moves, good;
+		bool moves, good, lent;
 
 		if (err)
 			return err;
 		good = unpinned(r, index, b);
 		moves = test_bit(KVL_B_MOVING, &b->flags);
-		kvl_block_unlock(b);
-		if (good)
-			return 0;
+		lent = !good && is_lent(r, b);
+		if (lent)
+			err = move_home(r, index, b);
+		else
+			kvl_block_unlock(b);
+		if (good || err)
+			return err;
 		/* A move ends by itself. */
 		if (!moves && ++tries == PIN_TRIES)
 			return -EBUSY;

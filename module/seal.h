@@ -7,4 +7,10 @@
 int kvl_seal_blocks(struct kvl_region *r, u64 first, u64 last, u64 *done);
 int kvl_seal_file(struct kvl_region *r);
 
+/* It is sealed, or about to be. */
+static inline bool kvl_seal_is_on(struct kvl_region *r)
+{
+	return atomic_read(&r->inode.i_mapping->i_mmap_writable) < 0;
+}
+
 #endif /* KVL_SEAL_H */

@@ -45,6 +45,7 @@ static const char *const counter_names[KVL_NR_COUNTERS] = {
 	[KVL_C_MEM_ERRORS] = "mem_errors",
 	[KVL_C_MEM_LOST] = "mem_lost",
 	[KVL_C_MEM_RECOVERED] = "mem_recovered",
+	[KVL_C_GPU_LOST] = "gpu_lost",
 	[KVL_C_ZEROED] = "zeroed",
 	[KVL_C_TOUCHES] = "touches",
 	[KVL_C_RING_TOUCHES] = "ring_touches",
@@ -387,20 +388,37 @@ static void remove(struct kobject *kobj, struct completion *gone)
 
 static int add_tier(struct kvl_pool *pool, struct kvl_tier *t)
 {
-	unsigned int i;
-	int err;
-
 	init_completion(&t->kobj_gone);
-	err = kobject_init_and_add(&t->kobj, &tier_type, &pool->kobj, "%s",
-				   kvl_tier_name(t->id));
-	for (i = 0; !err && i < t->nr_members; i++) {
-		struct kvl_member *m = t->members[i];
+	return kobject_init_and_add(&t->kobj, &tier_type, &pool->kobj, "%s",
+				    kvl_tier_name(t->id));
+}
 
-		init_completion(&m->kobj_gone);
-		err = kobject_init_and_add(&m->kobj, &member_type, &t->kobj,
-					   "%u", m->id);
-	}
+static int add_member(struct kvl_tier *t, struct kvl_member *m)
+{
+	init_completion(&m->kobj_gone);
+	return kobject_init_and_add(&m->kobj, &member_type, &t->kobj, "%u",
+				    m->id);
+}
+
+static int add_tier_and_members(struct kvl_pool *pool, struct kvl_tier *t)
+{
+	int err = add_tier(pool, t);
+	unsigned int i;
+
+	for (i = 0; !err && i < t->nr_members; i++)
+		err = add_member(t, t->members[i]);
 	return err;
+}
+
+int kvl_stats_add_member(struct kvl_pool *pool, struct kvl_member *m)
+{
+	struct kvl_tier *t = m->tier;
+	int err = 0;
+
+	lockdep_assert_held(&pool->gpu_mutex);
+	if (!t->kobj.state_initialized)
+		err = add_tier(pool, t);
+	return err ?: add_member(t, m);
 }
 
 int kvl_stats_add_pool(struct kvl_pool *pool)
@@ -413,7 +431,7 @@ int kvl_stats_add_pool(struct kvl_pool *pool)
 				   pool->id);
 	for (id = 0; !err && id < KVLIFT_NR_TIERS; id++)
 		if (kvl_pool_has_tier(pool, id))
-			err = add_tier(pool, &pool->tiers[id]);
+			err = add_tier_and_members(pool, &pool->tiers[id]);
 	return err;
 }
 

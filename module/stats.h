@@ -38,6 +38,7 @@ enum kvl_counter {
 	KVL_C_MEM_ERRORS,	/* slots taken out of use: their memory failed */
 	KVL_C_MEM_LOST,		/* blocks lost by that */
 	KVL_C_MEM_RECOVERED,	/* blocks whose copy below was good */
+	KVL_C_GPU_LOST,		/* blocks lost with an attachment */
 	KVL_C_ZEROED,		/* slots zeroed for a new block */
 	KVL_C_TOUCHES,		/* touches by ioctl */
 	KVL_C_RING_TOUCHES,	/* touches by ring */
@@ -120,6 +121,8 @@ extern struct kvl_objects kvl_objects;
 int kvl_stats_init(void);
 void kvl_stats_exit(void);
 int kvl_stats_add_pool(struct kvl_pool *pool);
+/* Of a pool that is in use: the tier's first, or one more. */
+int kvl_stats_add_member(struct kvl_pool *pool, struct kvl_member *m);
 void kvl_stats_remove_pool(struct kvl_pool *pool);
 /* The report of a directory's policy; goes with the pool at the latest. */
 int kvl_stats_add_policy(struct kvl_advisor *a);

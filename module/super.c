@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "domain.h"
 #include "drain.h"
+#include "gpu.h"
 #include "memerr.h"
 #include "inode.h"
 #include "mount.h"
@@ -35,6 +36,7 @@ static struct kvl_pool *pool_create(void)
 	init_waitqueue_head(&pool->move_wait);
 	spin_lock_init(&pool->resize_lock);
 	mutex_init(&pool->place_lock);
+	mutex_init(&pool->gpu_mutex);
 	spin_lock_init(&pool->prefetch_lock);
 	spin_lock_init(&pool->domain_lock);
 	INIT_LIST_HEAD(&pool->domains);
@@ -274,6 +276,7 @@ static void kill_sb(struct super_block *sb)
 			kvl_ring_stop(pool);
 			kvl_scan_stop(pool);
 		}
+		kvl_gpu_stop(pool);
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)
 			cancel_delayed_work_sync(&pool->tiers[i].reclaim);
 		kvl_move_wait(pool, 1);
@@ -320,7 +323,8 @@ static int show_options(struct seq_file *m, struct dentry *root)
 	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
 		struct kvl_tier *t = &pool->tiers[id];
 
-		for (i = 0; i < t->nr_members; i++) {
+		/* Those of movers come and go. */
+		for (i = 0; i < t->nr_members && id != KVLIFT_TIER_GPU; i++) {
 			struct kvl_member *mb = t->members[i];
 			u64 bytes = mb->asked << pool->block_shift;
 

@@ -42,7 +42,9 @@ void kvl_tier_add(struct kvl_tier *t, struct kvl_member *m)
 	kvl_measure_init(m);
 	/* Those before it fill already: kvl_pool_resized() goes through them. */
 	spin_lock(&t->pool->resize_lock);
-	t->members[t->nr_members++] = m;
+	t->members[t->nr_members] = m;
+	/* Of a GPU's tier others may be looking through the members. */
+	smp_store_release(&t->nr_members, t->nr_members + 1);
 	spin_unlock(&t->pool->resize_lock);
 }
 
@@ -91,7 +93,8 @@ u64 kvl_tier_surplus(struct kvl_tier *t)
 		struct kvl_member *m = t->members[i];
 
 		u64 got = READ_ONCE(m->got) - READ_ONCE(m->nbad);
-		u64 target = kvl_member_target(m);
+		/* Of windows nothing can be had. */
+		u64 target = max(kvl_member_target(m), READ_ONCE(m->nwindow));
 
 		/* What is drained leaves by another way. */
 		if (got > target && !READ_ONCE(m->draining))
@@ -226,7 +229,7 @@ static void give_up(struct kvl_pool *pool, u64 addr)
 {
 	struct kvl_slot *s;
 
-	if (!kvl_addr_is_memory(addr))
+	if (!kvl_addr_has_slot(addr))
 		return;
 	s = kvl_mem_slot(pool, addr);
 	if (unlikely(s->placed))
@@ -250,13 +253,15 @@ void kvl_slot_retire(struct kvl_pool *pool, u64 addr)
 	m->ops->retire(m, kvlift_loc_slot(addr));
 }
 
-/* The back end that the CPU cannot address knows how; else either does. */
+/*
+ * A GPU's knows how, else the one that the CPU cannot address; else either does.
+ */
 void kvl_copy_submit(struct kvl_copy *copy)
 {
 	struct kvl_member *src = kvl_addr_member(copy->pool, copy->src);
 	struct kvl_member *dst = kvl_addr_member(copy->pool, copy->dst);
 
-	if (!(src->ops->caps & KVL_CAP_CPU))
+	if (!(src->ops->caps & KVL_CAP_CPU) && !kvl_addr_is_gpu(copy->dst))
 		src->ops->submit(copy);
 	else
 		dst->ops->submit(copy);
@@ -318,11 +323,14 @@ void kvl_pool_resized(struct kvl_pool *pool)
 			else
 				slots += min(kvl_member_target(m),
 					     m->got - m->nlost);
+			slots -= min(slots, m->nwindow);
 			spin_unlock(&m->lock);
 		}
 		WRITE_ONCE(t->slots, slots);
 		set_watermarks(t, slots);
-		capacity += slots - t->high;
+		/* A GPU's memory goes with it: what is there fits below. */
+		if (id != KVLIFT_TIER_GPU)
+			capacity += slots - t->high;
 		if (id == KVLIFT_TIER_DRAM || id == KVLIFT_TIER_CXL)
 			memory += slots;
 	}

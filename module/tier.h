@@ -34,6 +34,7 @@ struct kvl_pool;
 struct kvl_region;
 struct kvl_share;
 struct kvl_tier;
+struct kvl_window;
 
 /* Who waits for a copy. */
 enum kvl_io {
@@ -48,6 +49,10 @@ enum kvl_io {
  * @pool:	the pool
  * @src:	address of the source slot
  * @dst:	address of the destination slot
+ * @stage:	slot of a window that it goes through, to or from a GPU; 0 for
+ *		none
+ * @region:	region id of the block, for the mover's traces
+ * @index:	its number
  * @prio:	enum kvl_io
  * @poll:	the submitter waits for it, and has no plug: submit looks for the
  *		completion itself where the device can do that
@@ -65,6 +70,9 @@ struct kvl_copy {
 	struct kvl_pool *pool;
 	u64 src;
 	u64 dst;
+	u64 stage;
+	u64 region;
+	u64 index;
 	u8 prio;
 	bool poll;
 	bool alone;
@@ -133,6 +141,7 @@ struct kvl_tier_ops {
  * @nlost:	slots out of use: pinned by somebody else, or failed
  * @nbad:	of these, those whose memory has failed: they never come back
  * @nshadow:	slots that hold a shadow
+ * @nwindow:	slots that are part of a window, and not of the capacity
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
  * @draining:	nothing new goes there, what is there moves away (drain.c)
@@ -168,6 +177,7 @@ struct kvl_member {
 	u64 nlost;
 	u64 nbad;
 	atomic64_t nshadow;
+	u64 nwindow;
 	bool filling;
 	bool dead;
 	bool draining;
@@ -245,9 +255,16 @@ struct kvl_tier {
  *		may have lost since
  * @placed:	domain whose limit has room taken for it, until it is published
  * @addr:	of this slot
- * @window:	window group, 0 for none
+ * @window:	it is a slot of, NULL for none (window.h); changes only while it
+ *		is nobody's, or under the lock of the block
+ * @nth:	number in the window
+ * @ready:	it is no raw one of a window
  * @pins:	references that are explained by a window's registration
  * @leases:	who was promised that the block stays; under its lock
+ * @held:	of these, for a GPU, which uses the slot itself: they last when the
+ *		block leaves it
+ * @written:	of these, for writing
+ * @orphan:	given up while @held: free when that is over (gpu.h, window.h)
  * @free:	in the member's list of free slots; under its lock
  * @bad:	its memory has failed: never used again once it is given up
  * @out:	the policy wants it out: touches do not move it in the list @lru
@@ -260,9 +277,14 @@ struct kvl_slot {
 	struct list_head shadow;
 	struct kvl_domain *placed;
 	u64 addr;
-	u16 window;
-	u16 pins;
+	struct kvl_window *window;
+	u32 nth;
+	u32 pins;
 	u16 leases;
+	u16 held;
+	u16 written;
+	bool orphan;
+	bool ready;
 	bool free;
 	bool bad;
 	bool out;
@@ -290,6 +312,17 @@ static inline bool kvl_addr_is_memory(u64 addr)
 static inline bool kvl_addr_is_device(u64 addr)
 {
 	return addr && kvl_addr_tier(addr) == KVLIFT_TIER_NVME;
+}
+
+static inline bool kvl_addr_is_gpu(u64 addr)
+{
+	return addr && kvl_addr_tier(addr) == KVLIFT_TIER_GPU;
+}
+
+/* There is a struct kvl_slot for it. */
+static inline bool kvl_addr_has_slot(u64 addr)
+{
+	return addr && kvl_addr_tier(addr) != KVLIFT_TIER_NVME;
 }
 
 /* Slots the member is to have just now. */

@@ -21,6 +21,7 @@
 #include "msg.h"
 #include "params.h"
 #include "pool.h"
+#include "window.h"
 
 /* Lost slots are looked at again after this. */
 #define LOST_RETRY	(HZ / 4)
@@ -116,6 +117,10 @@ static void mem_free(struct kvl_member *m, u32 id)
 
 	folio_clear_dirty(s->folio);
 	folio_clear_referenced(s->folio);
+	if (unlikely(s->window)) {
+		kvl_window_put(s);
+		return;
+	}
 	spin_lock(&m->lock);
 	if (unlikely(s->bad)) {
 		take_out(mem, s);
@@ -137,6 +142,10 @@ static void mem_retire(struct kvl_member *m, u32 id)
 {
 	struct kvl_mem *mem = to_mem(m);
 
+	if (unlikely(slot(mem, id)->window)) {
+		kvl_window_put(slot(mem, id));
+		return;
+	}
 	spin_lock(&m->lock);
 	list_add_tail(&slot(mem, id)->lru, &mem->lost);
 	m->nlost++;

@@ -69,11 +69,12 @@ enum kvlift_tier_id {
 /*
  * Reads give EIO, touches SIGBUS. With KVLIFT_LOC_PRESENT the last read from
  * the device failed or its checksum did not match; it is tried again after a
- * second. Without, the memory the block was in has failed (si_code is then
- * BUS_MCEERR_AR) and it is lost until it is punched, or written as a whole.
+ * second. Without, the block is lost until it is punched, or written as a whole:
+ * the memory it was in has failed (si_code is then BUS_MCEERR_AR), or it was in a
+ * GPU that is gone (BUS_ADRERR) and nowhere else.
  */
 #define KVLIFT_LOC_ERROR	(1ULL << 51)
-/* A clean second copy exists in a slower tier. */
+/* A clean second copy exists in a slower tier; of what a GPU has, perhaps in memory. */
 #define KVLIFT_LOC_SHADOW	(1ULL << 52)
 
 #define kvlift_loc_slot(w)	((__u32)(w))
@@ -107,6 +108,8 @@ enum kvlift_tier_id {
 #define KVLIFT_F_RING		(1ULL << 22)
 /* A domain can be a cache, whose sealed files may go (KVLIFT_DOMAIN_CACHE). */
 #define KVLIFT_F_CACHE		(1ULL << 24)
+/* Movers can attach: tier gpu (kvlift_mover.h). */
+#define KVLIFT_F_GPU		(1ULL << 25)
 /* Accessed bits of mappings are looked at (mount option scan=). */
 #define KVLIFT_F_SCAN		(1ULL << 23)
 
@@ -407,7 +410,7 @@ struct kvlift_seal {
  * @prio:	KVLIFT_PRIO_*
  * @lease_ms:	KVLIFT_OP_ACQUIRE: the lease ends by itself after this, 1 to
  *		KVLIFT_LEASE_MAX_MS; else 0
- * @flags:	zero
+ * @flags:	zero, or KVLIFT_REQ_* (kvlift_mover.h)
  *
  * Holes count as in place; those of an ACQUIRE get zeroed blocks.
  */
@@ -450,12 +453,14 @@ struct kvlift_submit {
  *		-ETIME	the deadline has passed or, said at once, cannot be met
  *			by what was measured so far: recompute instead
  *		-ENXIO	beyond the end of the file
- *		-ENODEV	the pool has no such tier
+ *		-ENODEV	the pool has no such tier, or the attachment failed
  *		-EDQUOT	more leases than the domain may hold
  *		-ENOSPC	no slot became free
  *		-ENOMEM	no memory for the records of the blocks
  *		-EIO	a block cannot be read
  *		-EBUSY	a block could not be moved (pinned)
+ *		-EPERM	the file is sealed, and the flags would let somebody
+ *			write it
  *		-ECANCELED
  * @blocks:	blocks that were brought in place; of an ACQUIRE that failed
  *		none is kept there

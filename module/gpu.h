@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The memory of a GPU: a member of tier gpu, and whoever copies to and from it.
+ *
+ * Lifetime: a member is made by the first attachment that needs one and lives
+ * until the pool ends; between attachments it is dead, and has no blocks. At
+ * most one attachment uses it, from its ioctl to the release of its file, which
+ * queues that were opened on it hold, too.
+ * Locks: pool->gpu_mutex: who attaches. gpu->m.lock: slots. gpu->lock: state,
+ * commands and the kernel's side of the rings; nothing is called under it but
+ * wake-ups. gpu->enter: who takes completions. Leases of a slot belong to the
+ * lock of its block, or to gpu->m.lock once the block has left it (orphan).
+ *
+ * A block whose home is a GPU's slot has no folio. Its shadow may be on a device
+ * or in memory: then that slot is frozen, in the list of its domain so that
+ * reclaim finds it, and counts for the domain. A dirty block has no shadow in
+ * memory.
+ */
+#ifndef KVL_GPU_H
+#define KVL_GPU_H
+
+#include <linux/kvlift_mover.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/wait.h>
+
+#include "region.h"
+#include "window.h"
+
+struct dma_buf;
+struct eventfd_ctx;
+struct kvl_batch;
+struct kvl_move;
+struct kvl_request;
+
+/* Threads of an attachment that are known to copy. */
+#define KVL_GPU_THREADS		8
+
+/**
+ * struct kvl_command - a copy that the mover has been told of
+ * @copy:	NULL: the tag is free
+ * @seq:	grows with each use of the tag
+ * @deadline:	ktime, ns
+ * @cancelled:	it has been told that it is late
+ */
+struct kvl_command {
+	struct kvl_copy *copy;
+	u32 seq;
+	u64 deadline;
+	bool cancelled;
+};
+
+/**
+ * struct kvl_gpu
+ * @free:	slots, the last used first; under m.lock
+ * @nslots:	slots of which the record has been made
+ * @attached:	by a file; under pool->gpu_mutex
+ * @state:	enum kvlift_mover_state, 0: nobody attached
+ * @generation:	of the attachment
+ * @shared:	the rings, NULL with a dma-buf
+ * @sq_tail:	the kernel's, as @cq_head
+ * @cmds:	by tag
+ * @tags:	free ones, @ntags of them
+ * @backlog:	copies for which there is no tag
+ * @late:	looks for commands that are late
+ * @bury:	takes blocks out of a member that is dead
+ * @threads:	that copy: pid and start time
+ * @win:	the window
+ * @dir:	the directory it was attached on, which keeps the pool mounted
+ * @domain:	whose cap on pins the window counts for
+ */
+struct kvl_gpu {
+	struct kvl_member m;
+	struct kvl_pool *pool;
+	struct list_head free;
+	u32 nslots;
+	bool attached;
+
+	spinlock_t lock;	/* state, commands, rings */
+	u32 state;
+	u32 generation;
+	u32 depth;
+	u32 deadline_ms;
+	void *shared;
+	u32 sq_tail;
+	u32 cq_head;
+	struct kvl_command *cmds;
+	u16 *tags;
+	u32 ntags;
+	struct list_head backlog;
+	struct eventfd_ctx *efd;
+	wait_queue_head_t wait;
+	struct mutex enter;	/* who takes completions */
+	struct delayed_work late;
+	struct delayed_work bury;
+	struct {
+		pid_t pid;
+		u64 start;
+	} threads[KVL_GPU_THREADS];
+	unsigned int nthreads;
+	u64 nr_in;
+	u64 nr_out;
+	u64 nr_failed;
+	u64 nr_late;
+	u64 nr_ignored;
+	u64 nr_lost;
+
+	struct kvl_window win;
+	struct file *dir;
+	struct kvl_domain *domain;
+	struct dma_buf *dmabuf;
+	void *vmap;
+	struct rw_semaphore map_sem;	/* dmabuf, vmap: who copies reads */
+};
+
+static inline struct kvl_gpu *kvl_to_gpu(struct kvl_member *m)
+{
+	return container_of(m, struct kvl_gpu, m);
+}
+
+static inline struct kvl_gpu *kvl_addr_gpu(struct kvl_pool *pool, u64 addr)
+{
+	return kvl_to_gpu(kvl_addr_member(pool, addr));
+}
+
+/* tier_gpu.c */
+/* A member with free slots for a new attachment. -EUSERS, -ENOMEM. */
+struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots);
+/* Its attachment is over: another may have it. */
+void kvl_gpu_detach(struct kvl_gpu *g);
+/* Nothing new goes there, and what is there leaves, in the background. */
+void kvl_gpu_die(struct kvl_gpu *g);
+/* Before the pool's inodes go; nothing is attached any more. */
+void kvl_gpu_stop(struct kvl_pool *pool);
+/* A lease on a slot whose block has left it is over. */
+void kvl_gpu_unlease(struct kvl_gpu *g, struct kvl_slot *s, bool write);
+
+/* mover.c */
+long kvl_mover_open(struct file *file, void __user *arg);
+void kvl_mover_init(struct kvl_gpu *g);
+void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy);
+/* No command is completed by the mover any more. */
+void kvl_mover_fail(struct kvl_gpu *g, const char *why);
+bool kvl_mover_is_current(struct kvl_gpu *g);
+
+/* gpu_dmabuf.c */
+int kvl_gpu_dmabuf_open(struct kvl_gpu *g, int fd, u64 bytes);
+void kvl_gpu_dmabuf_close(struct kvl_gpu *g);
+void kvl_gpu_dmabuf_submit(struct kvl_gpu *g, struct kvl_copy *copy);
+
+/*
+ * gpu_move.c. A CPU wants a block whose home is a GPU's: starts to bring it
+ * down. Needs the block's lock and gives it up. -EAGAIN: look again when a slot
+ * has become free; -EDEADLK: nobody else would copy it, or with @here it would
+ * have to be waited for.
+ */
+int kvl_gpu_bring(struct kvl_region *r, u64 index, struct kvl_block *b,
+		  enum kvl_why why, bool here);
+
+/* The current task would wait for itself. Needs the block's lock. */
+bool kvl_gpu_is_mine(struct kvl_region *r, struct kvl_block *b);
+
+/* As kvl_batch_demote(), from a GPU. */
+int kvl_gpu_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		   struct kvl_block *b, enum kvl_why why);
+
+/*
+ * A block of a request for a GPU or its window. Needs the block's lock and gives
+ * it up unless it returns 1, when the block is in place. 0: it is on its way;
+ * -EAGAIN: not now, the lock is given up; other errors with the lock held.
+ */
+int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
+		  struct kvl_block *b);
+
+/*
+ * A hole gets a slot of the request's GPU, with nothing in it. Needs the block's
+ * lock and keeps it. -EAGAIN: no slot just now.
+ */
+int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b);
+
+/*
+ * A slot in memory that holds the shadow of a GPU's block is wanted: the shadow
+ * goes down. Needs the block's lock and gives it up. -ENOENT, -ENOSPC, -EBUSY.
+ */
+int kvl_gpu_sink(struct kvl_batch *batch, struct kvl_region *r, u64 index,
+		 struct kvl_block *b);
+
+/*
+ * Takes a block out of a GPU without its help: to its shadow, or it is lost.
+ * Needs the block's lock and keeps it. False: lost.
+ */
+bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b);
+
+/* A good copy is below. Needs the block's lock. */
+bool kvl_gpu_has_copy(struct kvl_pool *pool, const struct kvl_block *b);
+
+/* The lease is for writing: what is below counts no more. */
+void kvl_gpu_written(struct kvl_region *r, u64 index, struct kvl_block *b);
+
+#endif /* KVL_GPU_H */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A window: slots in DRAM that one attachment maps and registers.
+ *
+ * They are taken from the pool when it is made, are no part of its capacity, and
+ * go back when the attachment's file is released, that is, when nobody maps them
+ * any more. Until then they are never frozen: their folios are mapped and
+ * pinned. Instead a block leaves one when the references are exactly what the
+ * mappings and the registration explain, after it was taken out of the page
+ * tables of its own file: a reference that is made later is made through the
+ * window, by its owner.
+ *
+ * A slot is raw until the owner says that it is registered; then free, or in
+ * use: by a copy that passes through it, or as the home of a block. What is given
+ * up while somebody else holds its folio, or is leased, is held back.
+ * Lock: @lock, inside the lock of a block; nothing is taken under it.
+ */
+#ifndef KVL_WINDOW_H
+#define KVL_WINDOW_H
+
+#include <linux/bits.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct kvl_pool;
+struct kvl_slot;
+struct vm_area_struct;
+
+/* Where its mapping begins in the attachment's file. */
+#define KVL_WINDOW_OFFSET	BIT_ULL(40)
+
+/**
+ * struct kvl_window
+ * @nr:		slots
+ * @ready:	that are not raw
+ * @slots:	by number
+ * @free:	list of struct kvl_slot by @lru
+ * @nfree:	how many
+ * @held:	given up, and held by somebody
+ * @reclaim:	makes room
+ * @hand:	where it goes on
+ */
+struct kvl_window {
+	struct kvl_pool *pool;
+	u32 nr;
+	u32 ready;
+	struct kvl_slot **slots;
+	spinlock_t lock;	/* lists, counts, states of slots */
+	struct list_head free;
+	u32 nfree;
+	struct list_head held;
+	struct work_struct reclaim;
+	u32 hand;
+};
+
+/* Takes slots from the pool. -ENOSPC, -EINTR, -ENOMEM. */
+int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool, u32 nr,
+		      int node);
+void kvl_window_destroy(struct kvl_window *w);
+int kvl_window_ready(struct kvl_window *w, u64 first, u64 count);
+int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
+
+/* A free slot. -ENOSPC. */
+int kvl_window_alloc(struct kvl_window *w, u64 *addr);
+/* A slot of a window is given up; called by the back end of its member. */
+void kvl_window_put(struct kvl_slot *s);
+/* A lease on a slot whose block has left it is over. */
+void kvl_window_unlease(struct kvl_slot *s, bool write);
+/* Blocks are to leave the window to make room; in the background. */
+void kvl_window_kick(struct kvl_window *w);
+
+#endif /* KVL_WINDOW_H */
