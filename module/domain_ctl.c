@@ -253,6 +253,8 @@ static void fill(struct kvl_domain *d, struct kvlift_domain *u, bool here)
 	u->cache_dropped_bytes = atomic64_read(&d->cache.bytes);
 	u->cache_waits = atomic64_read(&d->cache.waits);
 	u->cache_refused = atomic64_read(&d->cache.refused);
+	u->pinned = atomic64_read(&d->tier[KVLIFT_TIER_DRAM].pinned) +
+		    atomic64_read(&d->tier[KVLIFT_TIER_CXL].pinned);
 }
 
 long kvl_domain_ioctl_get(struct file *file, void __user *arg)

@@ -65,6 +65,9 @@ struct kvl_command {
  * @late:	looks for commands that are late
  * @bury:	takes blocks out of a member that is dead
  * @threads:	that copy: pid and start time
+ * @peers:	by member, generation of the attachment whose memory the mover can
+ *		reach, 0 for none
+ * @owner:	process that attached: when its leader was started
  * @win:	the window
  * @dir:	the directory it was attached on, which keeps the pool mounted
  * @domain:	whose cap on pins the window counts for
@@ -98,6 +101,8 @@ struct kvl_gpu {
 		u64 start;
 	} threads[KVL_GPU_THREADS];
 	unsigned int nthreads;
+	u32 peers[KVLIFT_MAX_MEMBERS];
+	u64 owner;
 	u64 nr_in;
 	u64 nr_out;
 	u64 nr_failed;
@@ -142,6 +147,8 @@ void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy);
 /* No command is completed by the mover any more. */
 void kvl_mover_fail(struct kvl_gpu *g, const char *why);
 bool kvl_mover_is_current(struct kvl_gpu *g);
+/* Whether the mover of @g copies from @from by itself. */
+bool kvl_mover_reaches(struct kvl_gpu *g, struct kvl_gpu *from);
 
 /* gpu_dmabuf.c */
 int kvl_gpu_dmabuf_open(struct kvl_gpu *g, int fd, u64 bytes);

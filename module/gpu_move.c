@@ -7,6 +7,7 @@
  *		From a device: read to the window first (READ), with its lock
  *		held by the I/O; then it is where it was, and moves
  *	OUT	to the window by the mover, and then to a slot in memory
+ *	PEER	from one GPU to another, by the mover of that
  *	SINK	the block stays in the GPU, its copy in memory moves down
  *	leave	to the copy below: nothing is copied
  *
@@ -363,6 +364,27 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	return 0;
 }
 
+/* From another GPU, if the mover can. The lock is given up; -EAGAIN. */
+static int from_peer(struct kvl_batch *batch, struct kvl_request *p, u64 index,
+		     struct kvl_block *b)
+{
+	struct kvl_move *m;
+	u64 dst;
+
+	/* Who writes it there is waited for. */
+	if (home_slot(p->r, b)->written || alloc_dst(p, &dst)) {
+		kvl_block_unlock(b);
+		return -EAGAIN;
+	}
+	m = kvl_batch_new(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
+	if (!m)
+		return 0;
+	m->gpu = KVL_GPU_PEER;
+	if (batch->n == KVL_BATCH)
+		kvl_batch_run(batch);
+	return 0;
+}
+
 int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		  struct kvl_block *b)
 {
@@ -379,6 +401,9 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
+	if (kvl_addr_is_gpu(home) && p->flags & KVLIFT_REQ_GPU &&
+	    kvl_mover_reaches(p->gpu, kvl_addr_gpu(batch->pool, home)))
+		return from_peer(batch, p, index, b);
 	if (kvl_addr_is_gpu(home)) {
 		/* Down, and then on; whoever has it there reads what it has. */
 		kvl_batch_run(batch);
@@ -426,7 +451,8 @@ void kvl_gpu_begin(struct kvl_move *m)
 	set_bit(KVL_B_MOVING, &m->b->flags);
 	/* A lease for writing may come and go before the copy is there. */
 	clear_bit(KVL_B_WRITTEN, &m->b->flags);
-	kvl_move_leaving(m, 1);
+	if (leaves(m))
+		kvl_move_leaving(m, 1);
 	if (m->gpu == KVL_GPU_SINK) {
 		/* So that it is not given to others before the copy is made. */
 		m->folio = src_slot(m)->folio;
@@ -522,29 +548,49 @@ static bool is_touch(enum kvl_why why)
 	       why == KVL_WHY_WRITE;
 }
 
-static void out_arrived(struct kvl_move *m, struct list_head *ended)
+static void leave_arrived(struct kvl_move *m, struct list_head *ended)
 {
-	struct kvl_pool *pool = m->copy.pool;
 	struct kvl_slot *s;
 
-	if (!m->copy.error && m->copy.stage)
-		m->copy.error =
-			folio_mc_copy(kvl_addr_folio(pool, m->copy.dst),
-				      kvl_addr_folio(pool, m->copy.stage));
 	if (!lock_again(m, ended))
 		return;
 	s = src_slot(m);
 	if (m->copy.error) {
-		if (m->copy.error != -ENODEV)
+		/* Another GPU is not to blame for what it cannot reach. */
+		if (m->copy.error != -ENODEV && m->gpu == KVL_GPU_OUT)
 			kvl_move_mark_error(m, m->copy.error);
 		kvl_move_fail(m, m->copy.error, ended);
-	} else if (s->written || (s->leases && !is_touch(m->why))) {
+	} else if (s->written ||
+		   (s->leases && m->gpu == KVL_GPU_OUT && !is_touch(m->why))) {
 		kvl_move_refuse(m, KVL_C_REFUSED_LEASED, ended);
 	} else if (test_bit(KVL_B_WRITTEN, &m->b->flags)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
 	} else {
 		kvl_move_commit(m, ended);
 	}
+}
+
+static void out_arrived(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_pool *pool = m->copy.pool;
+
+	if (!m->copy.error && m->copy.stage)
+		m->copy.error =
+			folio_mc_copy(kvl_addr_folio(pool, m->copy.dst),
+				      kvl_addr_folio(pool, m->copy.stage));
+	leave_arrived(m, ended);
+}
+
+static void peer_arrived(struct kvl_move *m, struct list_head *ended)
+{
+	struct kvl_pool *pool = m->copy.pool;
+
+	/* Of one that has ended meanwhile it may have copied anything. */
+	if (!m->copy.error &&
+	    !kvl_mover_reaches(kvl_addr_gpu(pool, m->copy.dst),
+			       kvl_addr_gpu(pool, m->copy.src)))
+		m->copy.error = -ENODEV;
+	leave_arrived(m, ended);
 }
 
 /* The slot of a copy that went down is the move's alone again. */
@@ -607,6 +653,9 @@ void kvl_gpu_arrived(struct kvl_move *m, struct list_head *ended)
 	case KVL_GPU_OUT:
 		out_arrived(m, ended);
 		return;
+	case KVL_GPU_PEER:
+		peer_arrived(m, ended);
+		return;
 	case KVL_GPU_SINK:
 		sink_arrived(m, ended);
 		return;
@@ -667,6 +716,7 @@ void kvl_gpu_publish(struct kvl_move *m)
 		publish_in(m);
 		return;
 	case KVL_GPU_OUT:
+	case KVL_GPU_PEER:
 		kvl_block_detach(m->r, m->b);
 		kvl_block_attach(m->r, m->index, m->b, m->copy.dst);
 		kvl_slot_free(m->copy.pool, m->copy.src);

@@ -380,7 +380,7 @@ static void begin_all(struct kvl_batch *batch, struct list_head *ended)
 	for (i = 0; i < batch->n; i++) {
 		if (!m[i] || !is_read(m[i]))
 			continue;
-		if (m[i]->gpu == KVL_GPU_OUT || m[i]->gpu == KVL_GPU_SINK)
+		if (m[i]->gpu && m[i]->gpu != KVL_GPU_READ)
 			kvl_gpu_begin(m[i]);
 		else
 			kvl_block_hand_over(m[i]->b);

@@ -24,6 +24,7 @@ enum kvl_gpu_move {
 	KVL_GPU_READ,	/* from a device to the window, on its way to a GPU */
 	KVL_GPU_IN,	/* to a GPU */
 	KVL_GPU_OUT,	/* from a GPU to memory */
+	KVL_GPU_PEER,	/* from a GPU to another */
 	KVL_GPU_SINK,	/* the copy below in memory goes further down */
 };
 

@@ -89,6 +89,7 @@ static void push(struct kvl_gpu *g, const struct kvlift_cmd *c)
 static void send(struct kvl_gpu *g, struct kvl_copy *copy)
 {
 	bool in = kvl_addr_is_gpu(copy->dst);
+	bool peer = in && kvl_addr_is_gpu(copy->src);
 	u32 tag = g->tags[--g->ntags];
 	struct kvl_command *cmd = &g->cmds[tag];
 	u64 now = ktime_get_ns();
@@ -100,13 +101,18 @@ static void send(struct kvl_gpu *g, struct kvl_copy *copy)
 	copy->t_issue = now;
 	push(g, &(struct kvlift_cmd){
 		.cookie = cookie_of(g, tag),
-		.op = in ? KVLIFT_CMD_IN : KVLIFT_CMD_OUT,
-		.window = kvl_mem_slot(g->pool, copy->stage)->nth,
+		.op = peer ? KVLIFT_CMD_PEER :
+		      in   ? KVLIFT_CMD_IN :
+			     KVLIFT_CMD_OUT,
+		.window = peer ? 0 : kvl_mem_slot(g->pool, copy->stage)->nth,
 		.slot = kvlift_loc_slot(in ? copy->dst : copy->src),
 		.bytes = g->pool->block_size,
 		.deadline_ns = cmd->deadline,
 		.region = copy->region,
 		.index = copy->index,
+		.arg = peer ? (u64)kvlift_loc_member(copy->src) << 32 |
+				      kvlift_loc_slot(copy->src) :
+			      0,
 	});
 }
 
@@ -459,6 +465,47 @@ static long drain(struct kvl_gpu *g, void __user *arg)
 	return put_user(kvl_drain_remaining(&g->m), (u64 __user *)arg);
 }
 
+bool kvl_mover_reaches(struct kvl_gpu *g, struct kvl_gpu *from)
+{
+	u32 generation = READ_ONCE(g->peers[from->m.id]);
+
+	return generation && generation == READ_ONCE(from->generation) &&
+	       !READ_ONCE(from->m.dead);
+}
+
+/* Whether @from may be a peer of @g. Needs pool->gpu_mutex. */
+static long check_peer(struct kvl_gpu *g, struct kvl_gpu *from)
+{
+	if (!from->attached || READ_ONCE(from->m.dead) || from == g)
+		return -ENXIO;
+	if (from->owner != g->owner)
+		return -EPERM;
+	return from->dmabuf || g->dmabuf ? -EOPNOTSUPP : 0;
+}
+
+static long set_peers(struct kvl_gpu *g, u32 members)
+{
+	struct kvl_tier *t = g->m.tier;
+	long err = 0;
+	unsigned int i;
+
+	mutex_lock(&g->pool->gpu_mutex);
+	for (i = 0; i < KVLIFT_MAX_MEMBERS && !err; i++) {
+		if (!(members & BIT(i)))
+			continue;
+		err = i < t->nr_members ?
+			      check_peer(g, kvl_to_gpu(t->members[i])) :
+			      -ENXIO;
+	}
+	for (i = 0; i < t->nr_members && !err; i++)
+		WRITE_ONCE(g->peers[i],
+			   members & BIT(i) ?
+				   kvl_to_gpu(t->members[i])->generation :
+				   0);
+	mutex_unlock(&g->pool->gpu_mutex);
+	return err;
+}
+
 static long set_eventfd(struct kvl_gpu *g, int fd)
 {
 	struct eventfd_ctx *efd = NULL, *old;
@@ -483,6 +530,7 @@ static long mover_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct kvl_gpu *g = file->private_data;
 	void __user *p = (void __user *)arg;
+	u32 members;
 	s32 fd;
 
 	switch (cmd) {
@@ -500,6 +548,10 @@ static long mover_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return enter(g, p);
 	case KVLIFT_IOC_MOVER_READY:
 		return ready(g, p);
+	case KVLIFT_IOC_MOVER_PEERS:
+		if (get_user(members, (u32 __user *)p))
+			return -EFAULT;
+		return set_peers(g, members);
 	case KVLIFT_IOC_EVENTFD:
 		if (get_user(fd, (s32 __user *)p))
 			return -EFAULT;
@@ -652,6 +704,8 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->cq_head = 0;
 	g->ntags = 0;
 	g->nthreads = 0;
+	g->owner = current->group_leader->start_boottime;
+	memset(g->peers, 0, sizeof(g->peers));
 	g->nr_in = 0;
 	g->nr_out = 0;
 	g->nr_failed = 0;

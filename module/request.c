@@ -27,12 +27,12 @@
 /* What is copied from user space in one go. */
 #define SOME		8
 
-#define REQ_FLAGS	(KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW | \
+#define GPU_FLAGS	(KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW | \
 			 KVLIFT_REQ_WRITE | KVLIFT_REQ_EXCLUSIVE | \
 			 KVLIFT_REQ_NEW)
 
 /* Who may write the file: what the owner of a GPU or window gives back counts. */
-#define WRITER_FLAGS	(REQ_FLAGS & ~KVLIFT_REQ_GPU)
+#define WRITER_FLAGS	(GPU_FLAGS & ~KVLIFT_REQ_GPU)
 
 static bool on_gpu(const struct kvl_request *p, u64 loc)
 {
@@ -85,7 +85,10 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 	if (p->gpu)
 		unlease_slot(p, kvl_mem_slot(pool, loc));
 	kvl_block_unlock(b);
-	kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
+	if (p->flags & KVLIFT_REQ_PIN)
+		kvl_domain_unpin(p->r->domain, kvlift_loc_tier(loc), 1);
+	else
+		kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
 }
 
 static void unlease(struct kvl_request *p)
@@ -101,6 +104,14 @@ static void unlease(struct kvl_request *p)
 	WRITE_ONCE(p->leased, false);
 	/* Who could not move them may now. */
 	kvl_pool_slot_freed(pool);
+}
+
+/* By the domain's caps. */
+static bool count_lease(struct kvl_request *p, unsigned int tier)
+{
+	if (p->flags & KVLIFT_REQ_PIN)
+		return kvl_domain_pin(p->r->domain, tier, 1);
+	return kvl_domain_lease(p->r->domain, tier);
 }
 
 /* A GPU is going to use the slot, and to write it perhaps. */
@@ -123,7 +134,7 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 	if (p->flags & WRITER_FLAGS && kvl_seal_is_on(p->r))
 		return -EPERM;
 	if (s->leases == U16_MAX || s->held == U16_MAX ||
-	    !kvl_domain_lease(p->r->domain, id))
+	    !count_lease(p, id))
 		return -EDQUOT;
 	s->leases++;
 	if (p->gpu)
@@ -182,7 +193,7 @@ static void post(struct kvl_request *p)
 			     p->last - p->start + 1, p->cookie, p->error,
 			     p->ended - p->submitted);
 	/* Not before: end_work() posts a request that still waits. */
-	if (p->leased)
+	if (p->leased && !(p->flags & KVLIFT_REQ_PIN))
 		mod_delayed_work(q->pool->wq, &p->end,
 				 msecs_to_jiffies(p->lease_ms));
 	e = (struct kvlift_event){
@@ -282,7 +293,9 @@ static int judge(struct kvl_request *p, u64 count)
 		return -ENODEV;
 	for (id = min(p->tier, KVLIFT_TIER_DRAM); id <= p->tier; id++)
 		if (pool->tiers[id].nr_members)
-			cap += kvl_domain_lease_cap(p->r->domain, id);
+			cap += p->flags & KVLIFT_REQ_PIN ?
+				       kvl_domain_pin_cap(p->r->domain, id) :
+				       kvl_domain_lease_cap(p->r->domain, id);
 	if (p->lease_ms && count > cap)
 		return -EDQUOT;
 	/* Here and not by the worker: they are charged to who asks. */
@@ -345,14 +358,16 @@ static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
 							    KVLIFT_TIER_DRAM;
 }
 
-/* Flags are for an attachment's queue, and go together. */
+/* All but one are for an attachment's queue, and go together. */
 static bool flags_fit(struct kvl_queue *q, const struct kvlift_req *u)
 {
 	u32 where = u->flags & (KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW);
 
 	if (!u->flags)
 		return true;
-	if (!q->gpu || u->tier || u->flags & ~REQ_FLAGS ||
+	if (u->flags == KVLIFT_REQ_PIN)
+		return u->op == KVLIFT_OP_ACQUIRE;
+	if (!q->gpu || u->tier || u->flags & ~GPU_FLAGS ||
 	    (where != KVLIFT_REQ_GPU && where != KVLIFT_REQ_WINDOW) ||
 	    (where == KVLIFT_REQ_WINDOW && q->gpu->dmabuf))
 		return false;
@@ -374,7 +389,9 @@ static int check(struct kvl_queue *q, const struct kvlift_req *u)
 	    (!slowest(q, u) && !(u->flags & KVLIFT_REQ_GPU)))
 		return -EINVAL;
 	/* A lease has a length, nothing else has one. */
-	if (u->op == KVLIFT_OP_ACQUIRE ? !u->lease_ms : u->lease_ms)
+	if (u->op == KVLIFT_OP_ACQUIRE && !(u->flags & KVLIFT_REQ_PIN) ?
+		    !u->lease_ms :
+		    u->lease_ms)
 		return -EINVAL;
 	return 0;
 }
@@ -434,7 +451,7 @@ static int submit_slow(struct kvl_queue *q, const struct kvlift_req *u,
 	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
 	if (!p)
 		return -ENOMEM;
-	if (u->lease_ms) {
+	if (u->op == KVLIFT_OP_ACQUIRE) {
 		p->locs = kvcalloc(u->count, sizeof(u64), GFP_KERNEL_ACCOUNT);
 		if (!p->locs) {
 			kfree(p);
@@ -453,9 +470,10 @@ static int submit_slow(struct kvl_queue *q, const struct kvlift_req *u,
 	p->cookie = u->cookie;
 	p->tier = slowest(q, u);
 	p->flags = u->flags;
-	p->gpu = u->flags ? q->gpu : NULL;
+	p->gpu = u->flags & GPU_FLAGS ? q->gpu : NULL;
 	p->prio = u->prio;
-	p->lease_ms = u->lease_ms;
+	/* A lease without an end is one, too. */
+	p->lease_ms = u->flags & KVLIFT_REQ_PIN ? 1 : u->lease_ms;
 	p->deadline = u->deadline_ns;
 	p->submitted = ktime_get_ns();
 	refcount_set(&p->pending, 1);

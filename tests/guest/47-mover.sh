@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A GPU's memory as the top tier: blocks go there and come back through a mover, and every byte is right on both sides.
-# guest: --devices nvme,cxl --memory 2G
+# guest: --devices nvme,cxl,udmabuf --memory 2G
 # kernels: 6.12 newest debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
@@ -29,17 +29,20 @@ done_with() {
 mkpool 64K 16M 8M 64M
 run mover $MNT
 run gpublocks $MNT
+run gpupins $MNT
 done_with
 
 mkpool 64K 16M - -
 run mover $MNT
 run gpublocks $MNT
+run gpupins $MNT
 done_with
 
 # A block of 2 MiB takes as long as 32 small ones: what its size matters for.
 mkpool 2M 64M 64M 256M
 run mover $MNT drain two deadlock
 run gpublocks $MNT reading writing fresh window sealed
+run gpupins $MNT registered peers dmabuf
 done_with
 
 # The slower memory is no place for a window.

@@ -8,10 +8,10 @@
 need_cmd python3
 load
 kvlift bench --only gpu --quick --json >"$TMP/rows" 2>"$TMP/err" || fail "$(cat "$TMP/err")"
-[ "$(json "$TMP/rows" 'len(d)')" = 12 ] || fail "$(cat "$TMP/rows")"
+[ "$(json "$TMP/rows" 'len(d)')" = 14 ] || fail "$(cat "$TMP/rows")"
 [ "$(json "$TMP/rows" 'all(r["unit"] == "instr/block" and r["kvlift"] > 0 and r["peer"] > 0 for r in d)')" = True ] ||
 	fail "$(cat "$TMP/rows")"
-for r in gpu-from-dram gpu-from-window gpu-from-nvme gpu-to-dram gpu-drop gpu-acquire-resident; do
+for r in gpu-from-dram gpu-from-window gpu-from-nvme gpu-to-dram gpu-peer gpu-drop gpu-acquire-resident; do
 	[ "$(json "$TMP/rows" "sorted(r['block'] for r in d if r['name'] == '$r')")" = "[65536, 2097152]" ] || fail "no $r"
 done
 kvlift bench --only gpu --quick | tee "$TMP/table" >&2

@@ -6,6 +6,8 @@
  * GPU has made. CPUs read and write meanwhile.
  *
  *	gpureplay DIR BLOCKS SLOTS WINDOW REQUESTS [SEED]
+ *
+ * WINDOW "udmabuf": the memory is a udmabuf, which the kernel copies to itself.
  */
 #include "kvtgpu.h"
 
@@ -195,6 +197,8 @@ static void own_part(uint64_t session, uint64_t n)
 		flags |= KVLIFT_REQ_EXCLUSIVE;
 		break;
 	case 2:
+		if (!m.att.window)
+			break;
 		flags = KVLIFT_REQ_WINDOW;
 		if (n > m.att.window / 2)
 			n = m.att.window / 2;
@@ -325,9 +329,14 @@ int main(int argc, char **argv)
 	map = MUST(mmap(NULL, nr * bs, PROT_READ, MAP_SHARED, fd, 0));
 	mv_phase("filling", 150);
 	fill();
-	mv_open(&m, dir, strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0),
-		20000 * mv_slow());
-	m.reverse = true;
+	if (strcmp(argv[4], "udmabuf")) {
+		mv_open(&m, dir, strtoull(argv[3], NULL, 0),
+			strtoull(argv[4], NULL, 0), 20000 * mv_slow());
+		m.reverse = true;
+	} else if (!mv_open_dmabuf(&m, dir, strtoull(argv[3], NULL, 0))) {
+		fprintf(stderr, "gpureplay: no /dev/udmabuf\n");
+		return KVT_SKIP;
+	}
 	q = OK(ioctl(m.fd, KVLIFT_IOC_QUEUE));
 	if (pthread_create(&t, NULL, cpu_reader, NULL))
 		kvt_die("pthread_create");

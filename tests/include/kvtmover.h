@@ -10,6 +10,7 @@
 #include "kvltest.h"
 
 #include <linux/falloc.h>
+#include <linux/udmabuf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -44,7 +45,9 @@ struct mv {
 	enum mv_do (*hook)(struct mv *m, const struct kvlift_cmd *c,
 			   int32_t *res);
 	void *arg; /* of the hook */
-	uint64_t nr_in, nr_out, nr_cancel;
+	uint64_t nr_in, nr_out, nr_cancel, nr_peer;
+	struct mv *peer; /* that it can copy from */
+	int dmabuf, memfd; /* of the GPU's memory, or -1 */
 	int error; /* of the ENTER that ended the thread */
 	bool stop, started;
 	pthread_t thread;
@@ -179,10 +182,16 @@ KVT_FN void mv_vet(struct mv *m, const struct kvlift_cmd *c)
 	uint64_t cookie = c->op == KVLIFT_CMD_CANCEL ? c->arg : c->cookie;
 
 	CHECK(cookie >> 32 == m->generation, "cookie %#" PRIx64, cookie);
-	CHECK(c->op >= KVLIFT_CMD_IN && c->op <= KVLIFT_CMD_CANCEL, "op %u",
+	CHECK(c->op >= KVLIFT_CMD_IN && c->op <= KVLIFT_CMD_PEER, "op %u",
 	      c->op);
 	if (c->op == KVLIFT_CMD_CANCEL)
 		return;
+	if (c->op == KVLIFT_CMD_PEER) {
+		CHECK(m->peer && c->arg >> 32 == m->peer->att.member &&
+			      (uint32_t)c->arg < m->peer->att.slots,
+		      "from %#" PRIx64, (uint64_t)c->arg);
+		CHECK(!c->window, "window slot %u", c->window);
+	}
 	CHECK(c->window < m->att.window, "window slot %u", c->window);
 	CHECK(c->slot < m->att.slots, "slot %u", c->slot);
 	CHECK(c->bytes == m->bs, "%u bytes", c->bytes);
@@ -194,7 +203,9 @@ KVT_FN void mv_copy(struct mv *m, const struct kvlift_cmd *c)
 {
 	char *w = m->win + c->window * m->bs, *g = m->gpu + c->slot * m->bs;
 
-	if (c->op == KVLIFT_CMD_IN)
+	if (c->op == KVLIFT_CMD_PEER)
+		memcpy(g, m->peer->gpu + (uint32_t)c->arg * m->bs, c->bytes);
+	else if (c->op == KVLIFT_CMD_IN)
 		memcpy(g, w, c->bytes);
 	else
 		memcpy(w, g, c->bytes);
@@ -210,6 +221,8 @@ KVT_FN void mv_command(struct mv *m, const struct kvlift_cmd *c)
 		__atomic_add_fetch(&m->nr_in, 1, __ATOMIC_RELAXED);
 	else if (c->op == KVLIFT_CMD_OUT)
 		__atomic_add_fetch(&m->nr_out, 1, __ATOMIC_RELAXED);
+	else if (c->op == KVLIFT_CMD_PEER)
+		__atomic_add_fetch(&m->nr_peer, 1, __ATOMIC_RELAXED);
 	else
 		__atomic_add_fetch(&m->nr_cancel, 1, __ATOMIC_RELAXED);
 	if (m->hook)
@@ -265,6 +278,7 @@ KVT_FN int mv_attach(struct mv *m, int dir, uint64_t slots, uint64_t window,
 	struct kvlift_info info;
 
 	memset(m, 0, sizeof(*m));
+	m->dmabuf = m->memfd = -1;
 	MUST(kvt_info(dir, &info));
 	m->bs = info.block_size;
 	m->att = (struct kvlift_mover){
@@ -319,6 +333,41 @@ KVT_FN void mv_stop(struct mv *m)
 	m->started = false;
 }
 
+/*
+ * Memory of a GPU that the kernel can address itself: a udmabuf. False: this
+ * kernel has none.
+ */
+KVT_FN bool mv_open_dmabuf(struct mv *m, int dir, uint64_t slots)
+{
+	struct udmabuf_create c;
+	struct kvlift_info info;
+	int dev = open("/dev/udmabuf", O_RDWR);
+
+	if (dev < 0)
+		return false;
+	memset(m, 0, sizeof(*m));
+	MUST(kvt_info(dir, &info));
+	m->bs = info.block_size;
+	m->memfd = MUST(memfd_create("gpu", MFD_ALLOW_SEALING));
+	MUST(ftruncate(m->memfd, (off_t)(slots * m->bs)));
+	MUST(fcntl(m->memfd, F_ADD_SEALS, F_SEAL_SHRINK));
+	c = (struct udmabuf_create){
+		.memfd = (uint32_t)m->memfd,
+		.size = slots * m->bs,
+	};
+	m->dmabuf = MUST(ioctl(dev, UDMABUF_CREATE, &c));
+	close(dev);
+	m->att = (struct kvlift_mover){
+		.flags = KVLIFT_MOVER_DMABUF,
+		.dmabuf = m->dmabuf,
+		.slots = slots,
+		.name = "udmabuf",
+	};
+	m->fd = MUST(ioctl(dir, KVLIFT_IOC_MOVER, &m->att));
+	m->gpu = MUST(mmap(NULL, slots * m->bs, MV_RW, MAP_SHARED, m->memfd, 0));
+	return true;
+}
+
 /* Attached, mapped, ready, with a thread that serves it. */
 KVT_FN void mv_open(struct mv *m, int dir, uint64_t slots, uint64_t window,
 		    uint32_t deadline_ms)
@@ -348,6 +397,10 @@ KVT_FN void mv_close(struct mv *m)
 	mv_stop(m);
 	mv_unmap(m);
 	munmap(m->gpu, m->att.slots * m->bs);
+	if (m->memfd >= 0) {
+		close(m->dmabuf);
+		close(m->memfd);
+	}
 	close(m->fd);
 }
 

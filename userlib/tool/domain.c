@@ -196,6 +196,7 @@ static void json_domain(struct json *j, const char *dir,
 	json_u64(j, "cache_dropped_bytes", d->cache_dropped_bytes);
 	json_u64(j, "cache_waits", d->cache_waits);
 	json_u64(j, "cache_refused", d->cache_refused);
+	json_u64(j, "pinned", d->pinned);
 	json_open(j, "tiers", '{');
 	for (t = 0; t < KVLIFT_NR_TIERS; t++) {
 		json_open(j, kvlift_tier_name(t), '{');
@@ -235,6 +236,9 @@ static void print_domain(const char *dir, const struct kvlift_pool *pool,
 		       size_text(d->cache_dropped_bytes, a),
 		       (unsigned long long)d->cache_waits,
 		       (unsigned long long)d->cache_refused);
+	if (d->pinned)
+		printf("  pinned %s, at most %u %% of a tier\n",
+		       size_text(d->pinned * block, a), d->pin_percent);
 	for (t = 0; t < KVLIFT_NR_TIERS; t++) {
 		if (!d->blocks[t] && !d->limit[t] && !d->guarantee[t] &&
 		    !d->reclaimed[t])

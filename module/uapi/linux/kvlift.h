@@ -409,7 +409,7 @@ struct kvlift_seal {
  *		for any memory
  * @prio:	KVLIFT_PRIO_*
  * @lease_ms:	KVLIFT_OP_ACQUIRE: the lease ends by itself after this, 1 to
- *		KVLIFT_LEASE_MAX_MS; else 0
+ *		KVLIFT_LEASE_MAX_MS; else, and with KVLIFT_REQ_PIN, 0
  * @flags:	zero, or KVLIFT_REQ_* (kvlift_mover.h)
  *
  * Holes count as in place; those of an ACQUIRE get zeroed blocks.
@@ -653,6 +653,7 @@ struct kvlift_hints {
  * @cache_dropped_bytes: out: and their bytes
  * @cache_waits: out: times somebody waited for files to go
  * @cache_refused: out: and got EAGAIN
+ * @pinned:	out: blocks pinned for good: windows, and KVLIFT_REQ_PIN
  *
  * GET works on any file or directory and tells of the nearest domain. SET
  * works on a directory: an empty one becomes a domain, one that is a domain
@@ -694,7 +695,8 @@ struct kvlift_domain {
 	__u64 cache_dropped_bytes;
 	__u64 cache_waits;
 	__u64 cache_refused;
-	__u64 reserved[3];
+	__u64 pinned;
+	__u64 reserved[2];
 };
 
 #define KVLIFT_IOC_MAGIC	0xBA

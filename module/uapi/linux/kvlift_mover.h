@@ -141,6 +141,11 @@ enum kvlift_cmd_op {
 	 * -ECANCELED, else as always; this one is not completed itself.
 	 */
 	KVLIFT_CMD_CANCEL = 3,
+	/*
+	 * Copy from another GPU, that of member @arg >> 32 (KVLIFT_IOC_MOVER_PEERS)
+	 * and there from slot (__u32)@arg; @window is nothing.
+	 */
+	KVLIFT_CMD_PEER = 4,
 };
 
 /**
@@ -154,7 +159,7 @@ enum kvlift_cmd_op {
  * @deadline_ns: CLOCK_MONOTONIC, when it counts as late
  * @region:	region id of the block, for traces
  * @index:	its number
- * @arg:	CANCEL, whose @cookie is 0: cookie of the command
+ * @arg:	CANCEL, whose @cookie is 0: cookie of the command. PEER: see there
  *
  * Commands may be done in any order, and again: each copy is the same as often
  * as it is made, until its completion is written. From then on both slots may
@@ -268,7 +273,8 @@ struct kvlift_mover_info {
 };
 
 /*
- * Flags of struct kvlift_req, on a queue of an attachment and with tier 0 (0.1).
+ * Flags of struct kvlift_req, but for the last on a queue of an attachment and
+ * with tier 0 (0.1).
  * One of these two: to the GPU, or to a slot of the window, where a GPU can read
  * the block in place. The window needs the file open for writing and not sealed,
  * since who owns it can write there.
@@ -295,6 +301,13 @@ struct kvlift_mover_info {
  * without it.
  */
 #define KVLIFT_REQ_NEW		(1u << 4)
+/*
+ * On any queue, for a lease and without the others: the blocks are going to be
+ * registered with a device where they are. The lease has no end but its release
+ * (lease_ms is 0), and counts as pinned memory of the domain (pin_percent), not
+ * as a lease. EDQUOT, and nothing is held, when that is too much.
+ */
+#define KVLIFT_REQ_PIN		(1u << 5)
 
 /**
  * struct kvlift_leased - where leased blocks are (KVLIFT_IOC_LEASED, on a queue)
@@ -336,6 +349,13 @@ struct kvlift_leased {
  * it tells how many are left.
  */
 #define KVLIFT_IOC_MOVER_DRAIN	_IOR(KVLIFT_IOC_MAGIC, 36, __u64)
+/*
+ * A __u32, a bit for each member of tier gpu from whose memory this mover can
+ * copy by itself: blocks that go from there to here do not pass through memory
+ * then. They are attachments of the same process (EPERM), there now (ENXIO), and
+ * none with a dma-buf (EOPNOTSUPP). Replaces what was said before.
+ */
+#define KVLIFT_IOC_MOVER_PEERS	_IOW(KVLIFT_IOC_MAGIC, 38, __u32)
 /* On a queue. */
 #define KVLIFT_IOC_LEASED	_IOWR(KVLIFT_IOC_MAGIC, 37, struct kvlift_leased)
 
