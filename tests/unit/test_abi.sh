@@ -7,7 +7,7 @@ rc=0
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 list=$(dirname "$0")/abi.txt
-set -- "$TOP"/userlib/include/*.h "$TOP"/module/uapi/linux/kvlift.h
+set -- "$TOP"/userlib/include/*.h "$TOP"/module/uapi/linux/kvlift.h "$TOP"/module/uapi/linux/kvlift_mover.h
 # "struct NAME MEMBER" for each member of each structure that has a body.
 awk '
 /^struct [a-z0-9_]+ \{/ { name = $2; next }
@@ -29,7 +29,7 @@ awk '
 /^#define KVLIFT_[A-Z0-9_]+[ \t]/ && $2 !~ /_VERSION_|_MAGIC$/ && $3 !~ /^"/ { print $2 }
 /^\tKVLIFT_[A-Z0-9_]+( =.*)?,/ { sub(/,.*/, "", $1); print $1 }' "$@" >"$tmp/numbers"
 {
-	printf '#define _GNU_SOURCE\n#include <stdio.h>\n#include <stddef.h>\n#include <kvlift.h>\nint main(void) {\n'
+	printf '#define _GNU_SOURCE\n#include <stdio.h>\n#include <stddef.h>\n#include <kvlift.h>\n#include <linux/kvlift_mover.h>\nint main(void) {\n'
 	while read -r s m; do
 		if [ -n "$m" ]; then
 			printf 'printf("%s.%s %%zu %%zu\\n", offsetof(struct %s, %s), sizeof(((struct %s *)0)->%s));\n' "$s" "$m" "$s" "$m" "$s" "$m"

@@ -670,6 +670,7 @@ int kvlift_domain_set(const struct kvlift_pool *pool, const char *name,
  */
 void kvlift_domain_defaults(struct kvlift_domain *domain);
 
+#include "kvlift_gpu.h"
 #include "kvlift_hint.h"
 #include "kvlift_io.h"
 #include "kvlift_object.h"

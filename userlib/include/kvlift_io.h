@@ -7,9 +7,8 @@
  * batch has its one event; each item then has its own result. Operations on
  * blocks go to a queue of the module, see kvlift_queue_submit(); those on
  * objects, and the rest, are done by threads that kvlift_io_open() starts and
- * kvlift_io_close() ends: the only ones of this library. They have all signals
- * blocked. Nothing is allocated but in kvlift_io_open(). Items of a batch have
- * no order among each other.
+ * kvlift_io_close() ends. They have all signals blocked. Nothing is allocated
+ * but in kvlift_io_open(). Items of a batch have no order among each other.
  *
  * One descriptor, an eventfd, is readable while events wait to be read.
  * Everything here is in since 0.1.

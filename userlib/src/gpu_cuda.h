@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What is used of the CUDA driver's ABI, so that there is one build, with its
+ * headers or without. tests/unit/test_gpu_abi.c compares it with cuda.h where
+ * that is there.
+ */
+#ifndef KVLIFT_SRC_GPU_CUDA_H
+#define KVLIFT_SRC_GPU_CUDA_H
+
+#include <stdbool.h>
+
+#include "gpu_backend.h"
+
+/* Handles; results; addresses on the device. */
+typedef void *kvl_cu_ctx, *kvl_cu_stream, *kvl_cu_event;
+typedef int kvl_cu_result, kvl_cu_device;
+typedef unsigned long long kvl_cu_ptr;
+
+/* CUresult */
+#define KVL_CU_SUCCESS		  0
+#define KVL_CU_INVALID_VALUE	  1
+#define KVL_CU_OUT_OF_MEMORY	  2
+#define KVL_CU_NOT_INITIALIZED	  3
+#define KVL_CU_STUB_LIBRARY	  34
+#define KVL_CU_DEVICE_UNAVAILABLE 46
+#define KVL_CU_NO_DEVICE	  100
+#define KVL_CU_INVALID_DEVICE	  101
+#define KVL_CU_INVALID_CONTEXT	  201
+#define KVL_CU_PEER_UNSUPPORTED	  217
+#define KVL_CU_INVALID_HANDLE	  400
+#define KVL_CU_NOT_FOUND	  500
+#define KVL_CU_NOT_READY	  600
+#define KVL_CU_PEER_ENABLED	  704
+#define KVL_CU_TOO_MANY_PEERS	  711
+#define KVL_CU_ALREADY_REGISTERED 712
+#define KVL_CU_NOT_PERMITTED	  800
+#define KVL_CU_NOT_SUPPORTED	  801
+#define KVL_CU_CAPTURE_IMPLICIT	  906
+
+/* Other numbers, by the names that they have in cuda.h. */
+#define KVL_CU_STREAM_NON_BLOCKING	   1u
+#define KVL_CU_EVENT_DISABLE_TIMING	   2u
+#define KVL_CU_MEMHOSTREGISTER_DEVICEMAP   2u
+#define KVL_CU_PROC_LEGACY_STREAM	   1u
+#define KVL_CU_CAPTURE_RELAXED		   2
+#define KVL_CU_ATTR_PAGEABLE_MEMORY_ACCESS 88
+#define KVL_CU_POINTER_MEMORY_TYPE	   2
+#define KVL_CU_POINTER_DEVICE_ORDINAL	   9
+#define KVL_CU_MEMORYTYPE_DEVICE	   2u
+#define KVL_CU_SRC_ACCESS_STREAM	   1
+#define KVL_CU_SRC_ACCESS_ANY		   3
+#define KVL_CU_FLAG_PREFER_OVERLAP	   1u
+
+/* CUmemLocation, CUmemcpyAttributes */
+struct kvl_cu_location {
+	int type;
+	int id;
+};
+
+struct kvl_cu_copy_attr {
+	int src_access_order;
+	struct kvl_cu_location src_hint, dst_hint;
+	unsigned int flags;
+};
+
+/*
+ * X(member, name in the driver, version of the prototype, arguments): what has
+ * to be there.
+ */
+#define KVL_CU_CALLS(X)                                                        \
+	X(init, "cuInit", 2000, (unsigned int))                                \
+	X(driver_version, "cuDriverGetVersion", 2020, (int *))                 \
+	X(device_get, "cuDeviceGet", 2000, (kvl_cu_device *, int))             \
+	X(device_attr, "cuDeviceGetAttribute", 2000,                           \
+	  (int *, int, kvl_cu_device))                                         \
+	X(ctx_retain, "cuDevicePrimaryCtxRetain", 7000,                        \
+	  (kvl_cu_ctx *, kvl_cu_device))                                       \
+	X(ctx_release, "cuDevicePrimaryCtxRelease", 11000, (kvl_cu_device))    \
+	X(ctx_set, "cuCtxSetCurrent", 4000, (kvl_cu_ctx))                      \
+	X(ctx_push, "cuCtxPushCurrent", 4000, (kvl_cu_ctx))                    \
+	X(ctx_pop, "cuCtxPopCurrent", 4000, (kvl_cu_ctx *))                    \
+	X(can_access, "cuDeviceCanAccessPeer", 4000,                           \
+	  (int *, kvl_cu_device, kvl_cu_device))                               \
+	X(enable_peer, "cuCtxEnablePeerAccess", 4000,                          \
+	  (kvl_cu_ctx, unsigned int))                                          \
+	X(mem_alloc, "cuMemAlloc", 3020, (kvl_cu_ptr *, size_t))               \
+	X(mem_free, "cuMemFree", 3020, (kvl_cu_ptr))                           \
+	X(pointer_attr, "cuPointerGetAttribute", 4000,                         \
+	  (void *, int, kvl_cu_ptr))                                           \
+	X(host_register, "cuMemHostRegister", 6050,                            \
+	  (void *, size_t, unsigned int))                                      \
+	X(host_unregister, "cuMemHostUnregister", 4000, (void *))              \
+	X(host_pointer, "cuMemHostGetDevicePointer", 3020,                     \
+	  (kvl_cu_ptr *, void *, unsigned int))                                \
+	X(stream_create, "cuStreamCreate", 2000,                               \
+	  (kvl_cu_stream *, unsigned int))                                     \
+	X(stream_destroy, "cuStreamDestroy", 4000, (kvl_cu_stream))            \
+	X(stream_sync, "cuStreamSynchronize", 2000, (kvl_cu_stream))           \
+	X(event_create, "cuEventCreate", 2000, (kvl_cu_event *, unsigned int)) \
+	X(event_destroy, "cuEventDestroy", 4000, (kvl_cu_event))               \
+	X(event_record, "cuEventRecord", 2000, (kvl_cu_event, kvl_cu_stream))  \
+	X(event_query, "cuEventQuery", 2000, (kvl_cu_event))                   \
+	X(copy, "cuMemcpyAsync", 4000,                                         \
+	  (kvl_cu_ptr, kvl_cu_ptr, size_t, kvl_cu_stream))
+
+/* cuMemcpyBatchAsync as of CUDA 13.0, and as of 12.8. */
+typedef kvl_cu_result (*kvl_cu_batch13)(kvl_cu_ptr *dsts, kvl_cu_ptr *srcs,
+					size_t *sizes, size_t count,
+					struct kvl_cu_copy_attr *attrs,
+					size_t *attr_idxs, size_t nr_attrs,
+					kvl_cu_stream stream);
+typedef kvl_cu_result (*kvl_cu_batch12)(kvl_cu_ptr *dsts, kvl_cu_ptr *srcs,
+					size_t *sizes, size_t count,
+					struct kvl_cu_copy_attr *attrs,
+					size_t *attr_idxs, size_t nr_attrs,
+					size_t *fail_idx, kvl_cu_stream stream);
+typedef kvl_cu_result (*kvl_cu_capture)(int *mode);
+typedef kvl_cu_result (*kvl_cu_capturing)(kvl_cu_stream stream, int *status);
+typedef kvl_cu_result (*kvl_cu_get_proc)(const char *symbol, void **fn,
+					 int version, unsigned long long flags,
+					 int *status);
+
+/**
+ * struct kvl_cu - the driver's calls
+ * @driver:	its version
+ * @batch13:	at most one of these is there
+ * @batch12:	see above
+ * @capture:	cuThreadExchangeStreamCaptureMode, or NULL
+ * @capturing:	cuStreamIsCapturing, or NULL
+ */
+struct kvl_cu {
+#define KVL_CU_MEMBER(member, name, version, args) kvl_cu_result(*member) args;
+	KVL_CU_CALLS(KVL_CU_MEMBER)
+#undef KVL_CU_MEMBER
+	int driver;
+	kvl_cu_batch13 batch13;
+	kvl_cu_batch12 batch12;
+	kvl_cu_capture capture;
+	kvl_cu_capturing capturing;
+};
+
+/**
+ * struct kvl_cuda - the backend
+ * @memory:	what was allocated, 0: the caller's
+ * @stream:	by direction: the device has an engine for each
+ * @is_peer_single: the batch call does not copy from other GPUs; the mover's
+ * @tags:	events of batches
+ * @marks:	events on the application's streams
+ * @piece:	address on the device of each piece of the window, 0: not
+ * registered
+ * @dsts:	of the batch that is being begun, as the next two; the mover's
+ */
+struct kvl_cuda {
+	struct kvl_gpu_backend be;
+	struct kvl_cu cu;
+	kvl_cu_device device;
+	kvl_cu_ctx ctx;
+	bool has_ctx, is_pageable, is_peer_single;
+	kvl_cu_ptr memory;
+	kvl_cu_stream stream[KVL_GPU_DIRS];
+	kvl_cu_event tags[KVL_GPU_DIRS * KVL_GPU_FLIGHTS];
+	kvl_cu_event marks[KVLIFT_GPU_MARKS];
+	kvl_cu_ptr *piece;
+	size_t nr_pieces;
+	kvl_cu_ptr dsts[KVL_GPU_BATCH_MAX], srcs[KVL_GPU_BATCH_MAX];
+	size_t sizes[KVL_GPU_BATCH_MAX];
+};
+
+/* gpu_cuda_load.c */
+int kvl_cu_load(struct kvl_cu *cu);
+int kvl_cu_error(kvl_cu_result r);
+
+/* gpu_cuda.c. For the time of a call of the application: our context. */
+int kvl_cuda_push(struct kvl_cuda *c, int *mode);
+void kvl_cuda_pop(struct kvl_cuda *c, int mode);
+
+/* gpu_cuda_copy.c: the ops peer, copy, poll and tune. */
+int kvl_cuda_peer(struct kvl_gpu_backend *be, struct kvl_gpu_backend *from);
+int kvl_cuda_copy(struct kvl_gpu_backend *be, enum kvl_gpu_dir dir,
+		  struct kvl_gpu_copy *copies, unsigned int count,
+		  unsigned int tag);
+int kvl_cuda_poll(struct kvl_gpu_backend *be, unsigned int tag);
+int kvl_cuda_tune(struct kvl_gpu_backend *be, unsigned int slots);
+
+#endif
