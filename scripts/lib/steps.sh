@@ -7,7 +7,7 @@
 # but by scripts/guest.
 
 # shellcheck disable=SC2034
-STEPS=(deps house format checkpatch shellcheck man sparse warnings user-gcc user-clang user-plain bpf unit powercut bench demo)
+STEPS=(deps house format checkpatch shellcheck man sparse warnings user-gcc user-clang user-plain gpu bpf unit powercut bench demo)
 # shellcheck disable=SC2034
 SLOW_STEPS=(powercut bench demo)
 
@@ -156,6 +156,22 @@ step_user_plain() {
 	local b=build/check/plain
 	make -s -C userlib OPT=-O0 LIBBPF_DIR=/nowhere PKG_CONFIG_LIBDIR=/nowhere BUILD=$b CFLAGS=-Werror "$TOP/$b/kvlift"
 	! ldd $b/kvlift | grep libelf
+}
+
+# What only a GPU can show is left for tests/gpu/run on a machine that has one. Here all
+# of it compiles, by nvcc where that is there, and copies with the unit tests' driver.
+step_gpu() {
+	local n san
+	sed -n '/^```c$/,/^```$/p' docs/gpu.md | sed '1d;$d' | cmp - examples/gpu_first.c ||
+		{ echo "the code in docs/gpu.md is not examples/gpu_first.c"; return 1; }
+	n=$(wc -l <examples/gpu_first.c)
+	[ "$n" -le 72 ] || { echo "examples/gpu_first.c is no page: $n lines"; return 1; }
+	CFLAGS=-Werror BUILD=build/check/gcc tests/gpu/run --fake --json build/check/gpu.json || return 1
+	[ "$(grep -c '"table":' build/check/gpu.json)" -ge 40 ] || return 1
+	for san in address,undefined thread; do
+		CFLAGS="-O1 -fsanitize=$san -fno-sanitize-recover=all" NVCC='' BUILD=build/check/gpu-$san \
+			setarch -R tests/gpu/run --fake || return 1
+	done
 }
 
 step_bpf() {

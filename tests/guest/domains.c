@@ -99,7 +99,7 @@ static void values(void)
 	REFUSED(guarantee[slowest], 1, EINVAL);
 	REFUSED(guarantee[KVLIFT_TIER_DRAM], 1u << 30, ENOSPC);
 	REFUSED(pad, 1, EINVAL);
-	REFUSED(reserved[2], 1, EINVAL);
+	REFUSED(reserved[1], 1, EINVAL);
 	if (slowest != KVLIFT_TIER_DRAM)
 		REFUSED(limit[slowest], 8, EINVAL);
 	d = plain();

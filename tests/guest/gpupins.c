@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Windows that are registered, as a GPU's driver does it (io_uring's buffers are
- * pinned by the same call), blocks that are pinned where they are, blocks that go
- * from one GPU to another, and a dma-buf.
+ * Windows that are registered, as a GPU's driver does it (io_uring's buffers
+ * are pinned by the same call), blocks that are pinned where they are, blocks
+ * that go from one GPU to another, and a dma-buf.
  */
 #include "kvtgpu.h"
 #include "kvturing.h"
@@ -25,9 +25,9 @@ static void registered(void)
 		rm_file("m");
 		return;
 	}
-	/* In two pieces, as a large one would be. */
-	OK(ring_register(&r, m.win, 2 * m.bs));
-	OK(mv_ready(&m, 0, 2));
+	/* In two pieces, as a large one would be; one slot is kept for copies. */
+	OK(ring_register(&r, m.win, 4 * m.bs));
+	OK(mv_ready(&m, 0, 4));
 	mv_start(&m);
 	q = OK(ioctl(m.fd, KVLIFT_IOC_QUEUE));
 	for (uint64_t i = 0; i < N; i += 4) {
@@ -42,7 +42,7 @@ static void registered(void)
 	/* Its pins are gone: what is there is held until the window is. */
 	OK(ring_unregister(&r));
 	ring_close(&r);
-	OK(mv_ready(&m, 2, WIN - 2));
+	OK(mv_ready(&m, 4, WIN - 4));
 	l = get(0, 2, KVLIFT_REQ_WINDOW);
 	check_leased(&m, &l, 0, 2, 1);
 	OK(mv_release(q, &l));
@@ -269,9 +269,12 @@ static void dmabuf(void)
 }
 
 static const struct gpu_test tests[] = {
-	{ "registered", registered }, { "late-unpin", late_unpin },
-	{ "pin", pin },		      { "peers", peers },
-	{ "not-mine", not_mine },     { "dmabuf", dmabuf },
+	{ "registered", registered },
+	{ "late-unpin", late_unpin },
+	{ "pin", pin },
+	{ "peers", peers },
+	{ "not-mine", not_mine },
+	{ "dmabuf", dmabuf },
 };
 
 int main(int argc, char **argv)

@@ -355,7 +355,9 @@ static void one_round(uint64_t *rnd, char *p, unsigned int *lost,
 	close(out[1]);
 	IS(read(out[0], &c, 1), 1);
 	close(out[0]);
-	kvt_msleep((unsigned int)(30 + kvt_rand_below(rnd, 700)) * mv_slow());
+	/* A large block takes its time to be filled and looked at. */
+	kvt_msleep((unsigned int)(30 + kvt_rand_below(rnd, 700)) * mv_slow() *
+		   (bs > 1u << 20 ? 4 : 1));
 	PUT(sh->dying, 1);
 	MUST(kill(pid, SIGKILL));
 	MUST(waitpid(pid, &status, 0));

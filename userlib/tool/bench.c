@@ -51,6 +51,8 @@ static const struct group {
 	  false, 1 },
 	{ "attach", "opening and mapping a region, small and large", bench_open,
 	  false, 1 },
+	{ "gpu", "blocks to a GPU and back beside plain copies", bench_gpu,
+	  true, 1 },
 	{ "flush", "rounds of TLB flushes beside move_pages", bench_flush,
 	  false, 2 },
 	{ "blocked", "longest wait of a reader for a move", bench_blocked,

@@ -11,7 +11,7 @@
 
 #define BENCH_PAGE    4096u
 #define BENCH_TRACES  4
-#define BENCH_MAX_ROW 96
+#define BENCH_MAX_ROW 112
 
 struct bench_row {
 	const char *name, *unit, *peer_name;
@@ -45,6 +45,7 @@ int bench_policy(struct bench *b);
 int bench_scan(struct bench *b);
 int bench_engine(struct bench *b);
 int bench_open(struct bench *b);
+int bench_gpu(struct bench *b);
 
 /* Notes a row. The strings must stay. Without a target this is HUGE_VAL. */
 void bench_add(struct bench *b, const char *name, uint64_t block,

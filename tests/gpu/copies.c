@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What the machine copies at the most, and what the mover makes of it: the
+ * library's own, driven by commands of the pool in user space.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bench.h"
+#include "upool.h"
+
+/* One copy each way, or both at a time, of half the memory. */
+static double peak_once(uint64_t device, char *host, size_t half, bool in,
+			bool out)
+{
+	double start = bench_now();
+
+	if (in)
+		dev_copy(DEV_IN, device, host, half);
+	if (out)
+		dev_copy(DEV_OUT, device + half, host + half, half);
+	dev_sync();
+	return bench_rate((uint64_t)(in + out) * half, start, bench_now());
+}
+
+int bench_peak(struct config *c)
+{
+	static const char *const names[] = { "cudaMemcpyAsync to the GPU",
+					     "cudaMemcpyAsync from the GPU",
+					     "both at a time, together" };
+	size_t half = c->bytes / 2;
+	char *host = dev_alloc_pinned(2 * half);
+	uint64_t device = dev_alloc(2 * half);
+	unsigned int way, i;
+
+	host_fill(host, 0, 2 * half / 4096, 4096, 1);
+	for (way = 0; way < 3; way++) {
+		struct row r = {
+			.table = "The machine's own: pinned memory in one copy",
+			.name = names[way],
+			.unit = "GB/s",
+			.block = half,
+		};
+
+		for (i = 0; i <= c->reps; i++) {
+			double rate = peak_once(device, host, half, way != 1,
+						way != 0);
+
+			if (i)
+				row_add(&r, rate);
+		}
+		row_print(&r);
+		if (way < 2)
+			c->peak[way] = row_best(&r);
+	}
+	dev_free(device);
+	dev_free_pinned(host, 2 * half);
+	return 0;
+}
+
+/* A pass over all slots: which goes where, and what is to be there after it. */
+struct pass {
+	struct attached *a;
+	struct upool_copy *copies;
+	uint64_t *addrs; /* of the GPU's slot that belongs to a slot of the
+			    window */
+	uint64_t seed;
+};
+
+/* No slot has the same number on both sides, and no two the same. */
+static uint32_t slot_of(const struct attached *a, uint64_t window)
+{
+	return (uint32_t)((window * 5 + 3) % a->nr);
+}
+
+/* Which way the copy of a slot of the window goes, in a pass of both. */
+static enum dev_dir way_of(int way, uint64_t window)
+{
+	return way == 2 ? (enum dev_dir)(window % 2) : (enum dev_dir)way;
+}
+
+static void prepare(struct pass *p, int way)
+{
+	struct attached *a = p->a;
+	char *window = kvlift_gpu_window(a->gpu);
+	uint64_t i;
+
+	p->seed++;
+	dev_poison(kvlift_gpu_base(a->gpu), a->nr * a->block);
+	host_poison(window, a->nr * a->block);
+	for (i = 0; i < a->nr; i++) {
+		p->addrs[i] =
+			kvlift_gpu_base(a->gpu) + slot_of(a, i) * a->block;
+		p->copies[i] = (struct upool_copy){
+			.op = way_of(way, i) == DEV_IN ? KVLIFT_CMD_IN
+						       : KVLIFT_CMD_OUT,
+			.window = (uint32_t)i,
+			.slot = slot_of(a, i),
+		};
+	}
+	if (way == DEV_IN) {
+		host_fill(window, 0, a->nr, a->block, p->seed);
+	} else if (way == DEV_OUT) {
+		dev_fill(p->addrs, 0, a->nr, a->block, p->seed);
+	} else {
+		host_fill(window, 0, a->nr, a->block, p->seed);
+		dev_fill(p->addrs, 0, a->nr, a->block, p->seed);
+	}
+	/* Of what is copied the other side has something else. */
+	for (i = 0; way == 2 && i < a->nr; i++) {
+		if (way_of(way, i) == DEV_IN)
+			dev_poison(p->addrs[i], a->block);
+		else
+			host_poison(window + i * a->block, a->block);
+	}
+}
+
+/* Both sides are to be the same now, whichever was copied. */
+static void look(const struct pass *p)
+{
+	const struct attached *a = p->a;
+
+	table_wrong(dev_wrong(p->addrs, 0, a->nr, a->block, p->seed),
+		    a->nr * a->block, "in the GPU");
+	table_wrong(host_wrong(kvlift_gpu_window(a->gpu), 0, a->nr, a->block,
+			       p->seed),
+		    a->nr * a->block, "in the window");
+}
+
+static int measure(struct pass *p, const struct config *c, int way,
+		   struct row *r)
+{
+	unsigned int i;
+	double start;
+	int ret;
+
+	for (i = 0; i <= c->reps; i++) {
+		prepare(p, way);
+		start = bench_now();
+		ret = upool_copies(p->copies, p->a->nr);
+		if (i)
+			row_add(r, bench_rate(p->a->nr * p->a->block, start,
+					      bench_now()));
+		if (ret)
+			return ret;
+		look(p);
+	}
+	return 0;
+}
+
+static int one_size(struct config *c, size_t block)
+{
+	static const char *const names[] = { "mover to the GPU",
+					     "mover from the GPU",
+					     "mover, both at a time" };
+	struct pass p = { .seed = block };
+	struct attached a;
+	int way, ret;
+
+	ret = attach_open(&a, c, block);
+	if (ret)
+		return ret;
+	p.a = &a;
+	p.copies = calloc(a.nr, sizeof(*p.copies));
+	p.addrs = calloc(a.nr, sizeof(*p.addrs));
+	if (!p.copies || !p.addrs)
+		abort();
+	for (way = 0; way < 3 && !ret; way++) {
+		struct row r = {
+			.table =
+				"The CUDA mover of the library, commands from user space",
+			.name = names[way],
+			.unit = "GB/s",
+			.block = block,
+			.target = way == 2	      ? 0.85
+				  : block >= 2u << 20 ? 0.95
+						      : 0.9,
+			.peer = way == 2 ? c->peak[0] + c->peak[1]
+					 : c->peak[way],
+			.peer_name = way == 2 ? "the sum of both peaks"
+					      : "the peak",
+		};
+
+		ret = measure(&p, c, way, &r);
+		row_print(&r);
+	}
+	free(p.copies);
+	free(p.addrs);
+	attach_close(&a, c);
+	return ret;
+}
+
+/* Slots of the other attachment are those of a window, in a pass of these. */
+static void direct_prepare(struct pass *p, const uint64_t *sources)
+{
+	struct attached *a = p->a;
+	uint64_t i;
+
+	p->seed++;
+	dev_fill(sources, 0, a->nr, a->block, p->seed);
+	dev_poison(kvlift_gpu_base(a->gpu), a->nr * a->block);
+	for (i = 0; i < a->nr; i++) {
+		p->addrs[i] =
+			kvlift_gpu_base(a->gpu) + slot_of(a, i) * a->block;
+		p->copies[i] = (struct upool_copy){
+			.op = KVLIFT_CMD_PEER,
+			.window = (uint32_t)i,
+			.slot = slot_of(a, i),
+		};
+	}
+}
+
+static int direct(struct pass *p, const struct config *c,
+		  struct kvlift_gpu *other, struct row *r)
+{
+	struct attached *a = p->a;
+	uint64_t *sources = calloc(a->nr, sizeof(*sources)), i;
+	double start;
+	int ret = sources ? 0 : -ENOMEM;
+
+	for (i = 0; i < a->nr && sources; i++)
+		sources[i] = kvlift_gpu_base(other) + i * a->block;
+	for (i = 0; i <= c->reps && !ret; i++) {
+		direct_prepare(p, sources);
+		start = bench_now();
+		ret = upool_copies(p->copies, a->nr);
+		if (i)
+			row_add(r, bench_rate(a->nr * a->block, start,
+					      bench_now()));
+		table_wrong(dev_wrong(p->addrs, 0, a->nr, a->block, p->seed),
+			    a->nr * a->block, "copied directly");
+	}
+	free(sources);
+	return ret;
+}
+
+/* Two attachments of one device: the way is that of several, but for the link. */
+static int direct_size(struct config *c, size_t block)
+{
+	struct row r = {
+		.table = "From one attachment to another, within the GPU",
+		.name = "mover, directly",
+		.unit = "GB/s",
+		.block = block,
+	};
+	struct kvlift_gpu_opts opts = {
+		.backend = KVLIFT_GPU_CUDA,
+		.device = c->device,
+		.bytes = c->bytes,
+		.window_bytes = block,
+		.name = "source",
+	};
+	struct kvlift_gpu *other = NULL;
+	struct pass p = { .seed = block };
+	struct attached a;
+	int ret = attach_open(&a, c, block);
+
+	if (ret)
+		return ret;
+	p.a = &a;
+	p.copies = calloc(a.nr, sizeof(*p.copies));
+	p.addrs = calloc(a.nr, sizeof(*p.addrs));
+	if (!p.copies || !p.addrs)
+		abort();
+	ret = kvlift_gpu_attach(a.pool, NULL, &opts, &other);
+	if (!ret)
+		ret = kvlift_gpu_peer(a.gpu, other, true);
+	if (!ret)
+		ret = direct(&p, c, other, &r);
+	if (ret)
+		r.note = kvlift_strerror(ret);
+	row_print(&r);
+	kvlift_gpu_close(other);
+	free(p.copies);
+	free(p.addrs);
+	attach_close(&a, c);
+	return ret;
+}
+
+int bench_direct(struct config *c)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < SIZES && !ret; i++)
+		ret = direct_size(c, bench_blocks[i]);
+	return ret;
+}
+
+int bench_mover(struct config *c)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < SIZES && !ret; i++)
+		ret = one_size(c, bench_blocks[i]);
+	return ret;
+}
