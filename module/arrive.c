@@ -100,6 +100,8 @@ static void end_used(struct kvl_move *m, struct list_head *ended)
 		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
 		return;
 	}
+	if (to_gpu(m) && kvl_gpu_is_dead(m->copy.pool, m->copy.dst))
+		m->copy.error = -ENODEV;
 	if (m->copy.error) {
 		kvl_move_abort(m, ended);
 		return;
@@ -110,7 +112,7 @@ static void end_used(struct kvl_move *m, struct list_head *ended)
 		kvl_move_end_store(m, ended);
 	} else if (kvl_block_quiesce(m->r, m->index, m->b, false)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
-	} else if (!written(m)) {
+	} else if (!written(m) && !kvl_gpu_lacks_keep(m)) {
 		kvl_move_commit(m, ended);
 	} else if (to_gpu(m)) {
 		/* Nobody is kept out of a block until a mover is done. */

@@ -32,6 +32,8 @@ enum {
 	KVL_B_COMPLETE,
 	/* A copy is being made without the lock; no other move begins. */
 	KVL_B_MOVING,
+	/* A process with a GPU was allowed to write all of it. */
+	KVL_B_LENT,
 	/* Somebody may wait for the lock: the sign of the byte it is in. */
 	KVL_B_WAITED = 7,
 };

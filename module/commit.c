@@ -45,7 +45,7 @@ static void publish(struct kvl_move *m)
 		return;
 	}
 	if (from_memory(m))
-		kvl_block_detach(r, b);
+		kvl_block_detach_locked(r, b);
 	if (!to_memory(m)) {
 		if (dst == b->shadow) {
 			atomic64_dec(&kvl_addr_member(pool, dst)->nshadow);
@@ -137,6 +137,8 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 		struct inode *inode = &m->r->inode;
 
 		ok += !m->copy.error;
+		if (m->counted)
+			kvl_gpu_count(m, -1);
 		mempool_free(m, pool->move_mempool);
 		atomic_dec(&kvl_objects.moves);
 		iput(inode);
@@ -144,8 +146,11 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 	}
 	INIT_LIST_HEAD(ended);
 	/* The pool goes away only after this. */
-	if (n && atomic_sub_return(n, &pool->moves) < KVL_MAX_MOVES)
-		wake_up_all(&pool->move_wait);
+	if (n) {
+		atomic_sub(n, &pool->moves);
+		if (kvl_move_count(pool) < KVL_MAX_MOVES)
+			wake_up_all(&pool->move_wait);
+	}
 	return ok;
 }
 
@@ -161,10 +166,11 @@ void kvl_move_refuse(struct kvl_move *m, enum kvl_counter why,
 	kvl_block_unlock(m->b);
 }
 
-void kvl_move_fail(struct kvl_move *m, int err, struct list_head *ended)
+void kvl_move_fail(struct kvl_move *m, int err, bool free,
+		   struct list_head *ended)
 {
 	kvl_count(m->copy.pool, KVL_C_ABORTED);
-	if (m->copy.dst)
+	if (free)
 		kvl_slot_free(m->copy.pool, m->copy.dst);
 	end(m, err, ended);
 	kvl_block_unlock(m->b);
@@ -191,7 +197,10 @@ void kvl_move_mark_error(struct kvl_move *m, int err)
 	if (err != -ENOMEM)
 		kvl_count(pool, err == -EILSEQ ? KVL_C_CSUM_ERRORS :
 						 KVL_C_IO_ERRORS);
-	kvl_change_extent(m->r, m->index, m->b, src | KVLIFT_LOC_ERROR);
+	if (kvl_addr_is_gpu(src))
+		kvl_change_error(m->r, m->index, m->b);
+	else
+		kvl_change_extent(m->r, m->index, m->b, src | KVLIFT_LOC_ERROR);
 	kvl_heat_stamp(m->index, m->b);
 	trace_kvlift_error(pool->id, m->r->id, m->index, src, err);
 	pr_err_ratelimited("pool %u: region %llu block %llu cannot be read from %s: %s\n",

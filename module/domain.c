@@ -23,7 +23,8 @@ u64 kvl_domain_bound(const struct kvl_domain *d)
 	u64 sum = 0, total = d->total_limit ?: U64_MAX;
 	unsigned int id;
 
-	for (id = 0; id < KVLIFT_NR_TIERS; id++) {
+	/* What a GPU has is stored below. */
+	for (id = KVLIFT_TIER_DRAM; id < KVLIFT_NR_TIERS; id++) {
 		u64 limit = d->tier[id].limit;
 
 		if (!kvl_pool_has_tier(pool, id))

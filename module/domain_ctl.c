@@ -73,7 +73,7 @@ static long check_values(struct kvl_pool *pool, const struct kvlift_domain *u)
 		    (u->limit[id] && u->guarantee[id] > u->limit[id]))
 			return -EINVAL;
 	}
-	for (id = 0; id < slowest; id++)
+	for (id = KVLIFT_TIER_DRAM; id < slowest; id++)
 		if (kvl_pool_has_tier(pool, id) && !u->limit[id])
 			unlimited = true;
 	/*

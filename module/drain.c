@@ -122,7 +122,8 @@ static bool step(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	}
 	/* What cannot be read stays until it is deleted or written anew. */
 	if (on_draining(pool, kvl_block_home(b)) &&
-	    !(b->loc & KVLIFT_LOC_ERROR) &&
+	    (!(b->loc & KVLIFT_LOC_ERROR) ||
+	     kvl_addr_is_gpu(kvl_block_home(b))) &&
 	    !test_bit(KVL_B_MOVING, &b->flags))
 		move_away(batch, r, index, b);
 	else
@@ -149,7 +150,7 @@ static bool drain_region(struct kvl_region *r)
 		if (!on_draining(pool, kvl_block_home(b)) &&
 		    !on_draining(pool, READ_ONCE(b->shadow)))
 			continue;
-		if (atomic_read(&pool->moves) >= KVL_MAX_MOVES) {
+		if (kvl_move_count(pool) >= KVL_MAX_MOVES) {
 			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
@@ -269,7 +270,8 @@ int kvl_drain_start(struct kvl_pool *pool, struct kvl_member *m)
 	smp_mb();
 	used = atomic64_read(&pool->used);
 	left = atomic64_read(&pool->capacity);
-	if (used > left) {
+	/* A GPU stores nothing that does not fit below. */
+	if (used > left && m->tier->id != KVLIFT_TIER_GPU) {
 		set_draining(pool, m, false);
 		resize(m);
 		pr_warn_ratelimited("pool %u: %s is not drained: %lld blocks are stored, without it %lld would fit\n",

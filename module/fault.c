@@ -338,7 +338,9 @@ static vm_fault_t fault_wait(struct vm_fault *vmf, struct kvl_region *r,
 
 	/* The pass before this one has waited for a slot in vain. */
 	if (vmf->flags & FAULT_FLAG_TRIED &&
-	    !kvl_addr_is_memory(kvl_block_home(b)) && kvl_pool_gave_up(pool))
+	    !kvl_addr_is_memory(kvl_block_home(b)) &&
+	    !(kvl_addr_is_gpu(kvl_block_home(b)) &&
+	      kvl_gpu_has_copy(pool, b)) && kvl_pool_gave_up(pool))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
 	    vmf->flags & FAULT_FLAG_RETRY_NOWAIT)

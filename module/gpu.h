@@ -4,8 +4,9 @@
  *
  * Lifetime: a member is made by the first attachment that needs one and lives
  * until the pool ends; between attachments it is dead, and has no blocks. At
- * most one attachment uses it, from its ioctl to the release of its file, which
- * queues that were opened on it hold, too.
+ * most one attachment uses it, from its ioctl to the release of its file, when
+ * commands and blocks end, and of the last queue that was opened on it, when the
+ * window does.
  * Locks: pool->gpu_mutex: who attaches. gpu->m.lock: slots. gpu->lock: state,
  * commands and the kernel's side of the rings; nothing is called under it but
  * wake-ups. gpu->enter: who takes completions. Leases of a slot belong to the
@@ -24,6 +25,7 @@
 #include <linux/rwsem.h>
 #include <linux/wait.h>
 
+#include "queue.h"
 #include "region.h"
 #include "window.h"
 
@@ -62,6 +64,7 @@ struct kvl_command {
  * @cmds:	by tag
  * @tags:	free ones, @ntags of them
  * @backlog:	copies for which there is no tag
+ * @moves:	that it has to make, or will have when a device has read
  * @late:	looks for commands that are late
  * @bury:	takes blocks out of a member that is dead
  * @threads:	that copy: pid and start time
@@ -69,6 +72,8 @@ struct kvl_command {
  *		reach, 0 for none
  * @owner:	process that attached: when its leader was started
  * @win:	the window
+ * @users:	the attachment's file and its queues
+ * @ring_maps:	mappings of the rings
  * @dir:	the directory it was attached on, which keeps the pool mounted
  * @domain:	whose cap on pins the window counts for
  */
@@ -78,6 +83,7 @@ struct kvl_gpu {
 	struct list_head free;
 	u32 nslots;
 	bool attached;
+	u32 norphan;	/* m.lock */
 
 	spinlock_t lock;	/* state, commands, rings */
 	u32 state;
@@ -91,6 +97,7 @@ struct kvl_gpu {
 	u16 *tags;
 	u32 ntags;
 	struct list_head backlog;
+	atomic_t moves;
 	struct eventfd_ctx *efd;
 	wait_queue_head_t wait;
 	struct mutex enter;	/* who takes completions */
@@ -108,9 +115,11 @@ struct kvl_gpu {
 	u64 nr_failed;
 	u64 nr_late;
 	u64 nr_ignored;
-	u64 nr_lost;
+	atomic64_t nr_lost;
 
 	struct kvl_window win;
+	refcount_t users;
+	atomic_t ring_maps;
 	struct file *dir;
 	struct kvl_domain *domain;
 	struct dma_buf *dmabuf;
@@ -129,6 +138,10 @@ static inline struct kvl_gpu *kvl_addr_gpu(struct kvl_pool *pool, u64 addr)
 }
 
 /* tier_gpu.c */
+/* It has fewer free slots than it is to have. */
+bool kvl_gpu_is_short(struct kvl_member *m);
+/* How many all of them lack; each engine has its own GPU. */
+s64 kvl_gpu_missing(struct kvl_tier *t);
 /* A member with free slots for a new attachment. -EUSERS, -ENOMEM. */
 struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots);
 /* Its attachment is over: another may have it. */
@@ -143,6 +156,9 @@ void kvl_gpu_unlease(struct kvl_gpu *g, struct kvl_slot *s, bool write);
 /* mover.c */
 long kvl_mover_open(struct file *file, void __user *arg);
 void kvl_mover_init(struct kvl_gpu *g);
+/* A queue of the attachment comes, or goes: the last user ends it. */
+void kvl_mover_get(struct kvl_gpu *g);
+void kvl_mover_put(struct kvl_gpu *g);
 void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy);
 /* No command is completed by the mover any more. */
 void kvl_mover_fail(struct kvl_gpu *g, const char *why);
@@ -172,7 +188,7 @@ int kvl_gpu_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		   struct kvl_block *b, enum kvl_why why);
 
 /*
- * A block of a request for a GPU or its window. Needs the block's lock and gives
+ * gpu_place.c. A block of a request for a GPU or its window. Needs the block's lock and gives
  * it up unless it returns 1, when the block is in place. 0: it is on its way;
  * -EAGAIN: not now, the lock is given up; other errors with the lock held.
  */
@@ -184,6 +200,9 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
  * lock and keeps it. -EAGAIN: no slot just now.
  */
 int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b);
+/* The request has failed, and nobody was told: what was made is a hole again. */
+void kvl_gpu_unmake(struct kvl_request *p, u64 index, struct kvl_block *b,
+		    enum kvl_made made);
 
 /*
  * A slot in memory that holds the shadow of a GPU's block is wanted: the shadow

@@ -28,8 +28,6 @@
 #include "heat.h"
 #include "move_priv.h"
 #include "policy.h"
-#include "queue.h"
-#include "seal.h"
 #include "trace.h"
 
 /* Tries to get back a folio that somebody has looked at. */
@@ -61,6 +59,7 @@ bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b)
 	} else {
 		kvl_block_lose(r, index, b, true);
 		kvl_count(pool, KVL_C_GPU_LOST);
+		atomic64_inc(&kvl_addr_gpu(pool, addr)->nr_lost);
 	}
 	kvl_slot_free(pool, addr);
 	/* It may be leased and not free: who waits for the block goes on. */
@@ -71,6 +70,8 @@ bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b)
 void kvl_gpu_written(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	kvl_block_mark_written(r, index, b);
+	/* All of it, whatever the file has of the block. */
+	set_bit(KVL_B_LENT, &b->flags);
 	/* What is on a device is written again there. */
 	if (kvl_addr_is_memory(b->shadow))
 		kvl_block_drop_shadow(r, b);
@@ -96,7 +97,11 @@ static void drop(struct kvl_region *r, u64 index, struct kvl_block *b,
 				  0);
 }
 
-/* Memory for a block that leaves a GPU, with whatever else that needs. */
+/*
+ * Memory for a block that leaves a GPU, with whatever else that needs. Nothing is
+ * taken that would have to be given back at once: who waits for a slot would be
+ * woken by that, in vain and without end.
+ */
 static int out_slots(struct kvl_region *r, struct kvl_gpu *g, u64 *dst,
 		     u64 *stage)
 {
@@ -104,16 +109,37 @@ static int out_slots(struct kvl_region *r, struct kvl_gpu *g, u64 *dst,
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
 
 	*stage = 0;
+	if (!g->dmabuf && !kvl_window_has_free(&g->win, false)) {
+		kvl_window_kick(&g->win);
+		return -ENOSPC;
+	}
 	if (kvl_policy_place(pool, r, dst)) {
 		kvl_reclaim_kick(dram);
 		return -ENOSPC;
 	}
-	if (!g->dmabuf && kvl_window_alloc(&g->win, stage)) {
+	if (!g->dmabuf && kvl_window_alloc(&g->win, false, stage)) {
 		kvl_slot_free(pool, *dst);
-		kvl_window_kick(&g->win);
 		return -ENOSPC;
 	}
 	return 0;
+}
+
+void kvl_gpu_count(struct kvl_move *m, int delta)
+{
+	m->counted = delta > 0;
+	atomic_add(delta, &m->copy.pool->gpu_moves);
+	atomic_add(delta, &m->held_by->moves);
+	/* One fewer to wait for. */
+	if (delta > 0 && wq_has_sleeper(&m->copy.pool->move_wait))
+		wake_up_all(&m->copy.pool->move_wait);
+}
+
+void kvl_gpu_hold(struct kvl_move *m, enum kvl_gpu_move what,
+		  struct kvl_gpu *g)
+{
+	m->gpu = what;
+	m->held_by = g;
+	kvl_gpu_count(m, 1);
 }
 
 /* Its content is in the GPU alone. The lock is given up. -ENOSPC. */
@@ -135,7 +161,7 @@ static int out(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 			kvl_slot_free(pool, stage);
 		return -ENOSPC;
 	}
-	m->gpu = KVL_GPU_OUT;
+	kvl_gpu_hold(m, KVL_GPU_OUT, g);
 	m->copy.stage = stage;
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
@@ -148,10 +174,10 @@ int kvl_gpu_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	struct kvl_pool *pool = batch->pool;
 	int err = 0;
 
-	if (READ_ONCE(kvl_addr_member(pool, kvl_block_home(b))->dead)) {
-		kvl_gpu_leave(r, index, b);
-	} else if (test_bit(KVL_B_MOVING, &b->flags)) {
+	if (test_bit(KVL_B_MOVING, &b->flags)) {
 		err = -EBUSY;
+	} else if (READ_ONCE(kvl_addr_member(pool, kvl_block_home(b))->dead)) {
+		kvl_gpu_leave(r, index, b);
 	} else if (home_slot(r, b)->leases) {
 		kvl_count(pool, KVL_C_REFUSED_LEASED);
 		err = -EBUSY;
@@ -171,9 +197,7 @@ bool kvl_gpu_is_mine(struct kvl_region *r, struct kvl_block *b)
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
 
 	return kvl_mover_is_current(g) && !READ_ONCE(g->m.dead) &&
-	       (home_slot(r, b)->written ||
-		test_bit(KVL_B_MOVING, &b->flags) ||
-		!kvl_gpu_has_copy(pool, b));
+	       (home_slot(r, b)->written || !kvl_gpu_has_copy(pool, b));
 }
 
 int kvl_gpu_bring(struct kvl_region *r, u64 index, struct kvl_block *b,
@@ -181,15 +205,19 @@ int kvl_gpu_bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
-	bool wait = home_slot(r, b)->written ||
-		    test_bit(KVL_B_MOVING, &b->flags);
+	bool moving = test_bit(KVL_B_MOVING, &b->flags);
+	bool wait = home_slot(r, b)->written || moving;
 	struct kvl_batch batch;
 
 	if (READ_ONCE(g->m.dead)) {
-		kvl_gpu_leave(r, index, b);
+		/* What moves ends soon, and still has the slots. */
+		if (!moving)
+			kvl_gpu_leave(r, index, b);
 	} else if (!wait && kvl_gpu_has_copy(pool, b)) {
 		/* A GPU that reads its slot goes on doing so. */
 		drop(r, index, b, why);
+	} else if (moving && kvl_gpu_has_copy(pool, b)) {
+		/* That copy moves down: no mover is waited for. */
 	} else if (here || kvl_mover_is_current(g)) {
 		kvl_block_unlock(b);
 		return -EDEADLK;
@@ -227,219 +255,6 @@ int kvl_gpu_sink(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	m->copy.src = b->shadow;
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
-	return 0;
-}
-
-static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
-		     struct kvl_block *b)
-{
-	u64 dst;
-
-	if (kvl_window_alloc(&p->gpu->win, &dst)) {
-		kvl_window_kick(&p->gpu->win);
-		kvl_block_unlock(b);
-		return -EAGAIN;
-	}
-	kvl_batch_add(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
-	return 0;
-}
-
-/**
- * struct in_slots - what a move to a GPU needs
- * @dst:	slot of the GPU
- * @stage:	slot in memory that it passes through, 0 for none
- * @keep:	slot in memory for a copy that stays, 0 for none
- */
-struct in_slots {
-	u64 dst;
-	u64 stage;
-	u64 keep;
-};
-
-static void put_slots(struct kvl_pool *pool, const struct in_slots *s, u64 home)
-{
-	if (s->dst)
-		kvl_slot_free(pool, s->dst);
-	if (s->stage && s->stage != home)
-		kvl_slot_free(pool, s->stage);
-	if (s->keep)
-		kvl_slot_free(pool, s->keep);
-}
-
-static bool wants_keep(const struct kvl_request *p)
-{
-	return !(p->flags & (KVLIFT_REQ_EXCLUSIVE | KVLIFT_REQ_WRITE));
-}
-
-static int alloc_dst(struct kvl_request *p, u64 *dst)
-{
-	struct kvl_tier *t = p->gpu->m.tier;
-
-	*dst = 0;
-	if (!kvl_domain_admit(p->r->domain, t))
-		return -EAGAIN;
-	if (kvl_member_alloc(&p->gpu->m, dst)) {
-		kvl_reclaim_kick(t);
-		return -EAGAIN;
-	}
-	kvl_reclaim_check(t);
-	return 0;
-}
-
-/* Where the mover, or a dma-buf's copy from a device, finds the content. */
-static int alloc_stage(struct kvl_request *p, u64 home, struct in_slots *s)
-{
-	struct kvl_pool *pool = p->gpu->pool;
-	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
-
-	s->stage = 0;
-	if (p->gpu->dmabuf) {
-		if (kvl_addr_is_memory(home) ||
-		    !kvl_tier_alloc(dram, p->node, &s->stage))
-			return 0;
-		kvl_reclaim_kick(dram);
-		return -EAGAIN;
-	}
-	if (kvl_addr_is_memory(home) &&
-	    kvl_mem_slot(pool, home)->window == &p->gpu->win) {
-		s->stage = home;
-		return 0;
-	}
-	if (!kvl_window_alloc(&p->gpu->win, &s->stage))
-		return 0;
-	kvl_window_kick(&p->gpu->win);
-	return -EAGAIN;
-}
-
-/* Of what leaves a window, which is not for what stays. */
-static int alloc_keep(struct kvl_request *p, struct kvl_block *b, u64 home,
-		      struct in_slots *s)
-{
-	struct kvl_pool *pool = p->gpu->pool;
-	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
-
-	s->keep = 0;
-	if (!kvl_addr_is_memory(home) || !kvl_mem_slot(pool, home)->window ||
-	    !wants_keep(p) || kvl_gpu_has_copy(pool, b))
-		return 0;
-	if (!kvl_tier_alloc(dram, p->node, &s->keep))
-		return 0;
-	kvl_reclaim_kick(dram);
-	return -EAGAIN;
-}
-
-static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
-		      struct kvl_block *b)
-{
-	struct kvl_pool *pool = batch->pool;
-	u64 home = kvl_block_home(b);
-	bool read = kvl_addr_is_device(home);
-	struct in_slots s = {};
-	struct kvl_move *m;
-
-	if (alloc_dst(p, &s.dst) || alloc_stage(p, home, &s) ||
-	    alloc_keep(p, b, home, &s)) {
-		put_slots(pool, &s, home);
-		kvl_block_unlock(b);
-		return -EAGAIN;
-	}
-	m = kvl_batch_new(batch, p->r, index, b, read ? s.stage : s.dst,
-			  KVL_WHY_PREFETCH, p);
-	if (!m) {
-		/* Where it was to be read, or else copied, was given up. */
-		if (read)
-			s.stage = 0;
-		else
-			s.dst = 0;
-		put_slots(pool, &s, home);
-		return 0;
-	}
-	m->gpu = read ? KVL_GPU_READ : KVL_GPU_IN;
-	m->final = s.dst;
-	m->copy.stage = s.stage;
-	m->keep = s.keep;
-	m->exclusive = !wants_keep(p);
-	if (batch->n == KVL_BATCH)
-		kvl_batch_run(batch);
-	return 0;
-}
-
-/* From another GPU, if the mover can. The lock is given up; -EAGAIN. */
-static int from_peer(struct kvl_batch *batch, struct kvl_request *p, u64 index,
-		     struct kvl_block *b)
-{
-	struct kvl_move *m;
-	u64 dst;
-
-	/* Who writes it there is waited for. */
-	if (home_slot(p->r, b)->written || alloc_dst(p, &dst)) {
-		kvl_block_unlock(b);
-		return -EAGAIN;
-	}
-	m = kvl_batch_new(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
-	if (!m)
-		return 0;
-	m->gpu = KVL_GPU_PEER;
-	if (batch->n == KVL_BATCH)
-		kvl_batch_run(batch);
-	return 0;
-}
-
-int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
-		  struct kvl_block *b)
-{
-	u64 home = kvl_block_home(b);
-
-	if (kvl_request_in_place(p, b->loc))
-		return 1;
-	if (READ_ONCE(p->gpu->state) != KVLIFT_MOVER_LIVE)
-		return -ENODEV;
-	/* Sealed since it was asked for. */
-	if (p->flags & ~KVLIFT_REQ_GPU && kvl_seal_is_on(p->r))
-		return -EPERM;
-	if (test_bit(KVL_B_MOVING, &b->flags)) {
-		kvl_block_unlock(b);
-		return -EAGAIN;
-	}
-	if (kvl_addr_is_gpu(home) && p->flags & KVLIFT_REQ_GPU &&
-	    kvl_mover_reaches(p->gpu, kvl_addr_gpu(batch->pool, home)))
-		return from_peer(batch, p, index, b);
-	if (kvl_addr_is_gpu(home)) {
-		/* Down, and then on; whoever has it there reads what it has. */
-		kvl_batch_run(batch);
-		kvl_gpu_bring(p->r, index, b, KVL_WHY_READ, false);
-		return -EAGAIN;
-	}
-	if (p->flags & KVLIFT_REQ_WINDOW)
-		return to_window(batch, p, index, b);
-	return to_the_gpu(batch, p, index, b);
-}
-
-int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b)
-{
-	bool charged = kvl_block_charged(b);
-	u64 dst;
-	int err;
-
-	if (kvl_block_lost(b))
-		return -EIO;
-	/* What it holds is not to be thrown away. */
-	if (b->loc & KVLIFT_LOC_INLINE)
-		return kvl_block_populate(p->r, index, b);
-	if (READ_ONCE(p->gpu->state) != KVLIFT_MOVER_LIVE)
-		return -ENODEV;
-	if (!charged) {
-		err = kvl_region_charge(p->r);
-		if (err)
-			return err;
-	}
-	if (alloc_dst(p, &dst)) {
-		if (!charged)
-			kvl_region_uncharge(p->r);
-		return -EAGAIN;
-	}
-	kvl_block_mark_written(p->r, index, b);
-	kvl_block_attach(p->r, index, b, dst);
 	return 0;
 }
 
@@ -503,13 +318,17 @@ static void read_arrived(struct kvl_move *m, struct list_head *ended)
 	m->copy.dst = m->final;
 	if (READ_ONCE(s->bad))
 		m->copy.error = -EHWPOISON;
-	if (!m->copy.error) {
-		kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
-		if (!kvl_move_sum_is_right(m, s->folio))
-			m->copy.error = -EILSEQ;
-	}
 	if (m->copy.error) {
 		kvl_move_abort(m, ended);
+		return;
+	}
+	kvl_count_add(pool, KVL_C_READ_BYTES, pool->block_size);
+	/*
+	 * The owner of a window, who need not be allowed to write the file, can
+	 * write there: it is no proof against the device.
+	 */
+	if (!kvl_move_sum_is_right(m, s->folio)) {
+		kvl_move_fail(m, -EILSEQ, true, ended);
 		return;
 	}
 	m->gpu = KVL_GPU_IN;
@@ -536,8 +355,10 @@ static void in_arrived(struct kvl_move *m, struct list_head *ended)
 {
 	if (!lock_again(m, ended))
 		return;
+	if (kvl_gpu_is_dead(m->copy.pool, m->copy.dst))
+		m->copy.error = -ENODEV;
 	if (m->copy.error)
-		kvl_move_fail(m, m->copy.error, ended);
+		kvl_move_fail(m, m->copy.error, true, ended);
 	else
 		kvl_move_commit(m, ended);
 }
@@ -555,11 +376,13 @@ static void leave_arrived(struct kvl_move *m, struct list_head *ended)
 	if (!lock_again(m, ended))
 		return;
 	s = src_slot(m);
+	if (to_gpu(m) && kvl_gpu_is_dead(m->copy.pool, m->copy.dst))
+		m->copy.error = -ENODEV;
 	if (m->copy.error) {
-		/* Another GPU is not to blame for what it cannot reach. */
-		if (m->copy.error != -ENODEV && m->gpu == KVL_GPU_OUT)
+		/* Who has not asked for it may try again at once. */
+		if (m->copy.error != -ENODEV && is_touch(m->why))
 			kvl_move_mark_error(m, m->copy.error);
-		kvl_move_fail(m, m->copy.error, ended);
+		kvl_move_fail(m, m->copy.error, true, ended);
 	} else if (s->written ||
 		   (s->leases && m->gpu == KVL_GPU_OUT && !is_touch(m->why))) {
 		kvl_move_refuse(m, KVL_C_REFUSED_LEASED, ended);
@@ -570,6 +393,21 @@ static void leave_arrived(struct kvl_move *m, struct list_head *ended)
 	}
 }
 
+/*
+ * Nobody has written it, but its copy on a device is gone: then it may be there
+ * for somebody who must not write it, and is believed no more than the device.
+ */
+static bool is_as_stored(struct kvl_move *m)
+{
+	struct kvl_pool *pool = m->copy.pool;
+	struct folio *folio = kvl_addr_folio(pool, m->copy.dst);
+
+	return test_bit(KVL_B_DIRTY, &m->b->flags) ||
+	       !kvl_addr_is_device(READ_ONCE(m->b->shadow)) ||
+	       kvl_pool_crc(pool, folio_address(folio), pool->block_size) ==
+		       m->b->csum;
+}
+
 static void out_arrived(struct kvl_move *m, struct list_head *ended)
 {
 	struct kvl_pool *pool = m->copy.pool;
@@ -578,6 +416,8 @@ static void out_arrived(struct kvl_move *m, struct list_head *ended)
 		m->copy.error =
 			folio_mc_copy(kvl_addr_folio(pool, m->copy.dst),
 				      kvl_addr_folio(pool, m->copy.stage));
+	if (!m->copy.error && !is_as_stored(m))
+		m->copy.error = -EILSEQ;
 	leave_arrived(m, ended);
 }
 
@@ -610,6 +450,7 @@ static void sink_arrived(struct kvl_move *m, struct list_head *ended)
 {
 	struct kvl_pool *pool = m->copy.pool;
 	struct kvl_block *b = m->b;
+	bool freed = false;
 
 	kvl_block_lock(b);
 	if ((b->loc ^ m->loc) & KVL_LOC_PLACE || b->shadow != m->copy.src) {
@@ -618,27 +459,25 @@ static void sink_arrived(struct kvl_move *m, struct list_head *ended)
 		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
 		return;
 	}
+	if (!m->copy.error) {
+		if (to_device(m))
+			kvl_move_written(m);
+		kvl_move_commit(m, ended);
+		return;
+	}
 	if (!freeze(m->folio)) {
 		/* Somebody has it: then the GPU's is the only copy. */
 		set_bit(KVL_B_DIRTY, &b->flags);
 		kvl_block_drop_shadow(m->r, b);
 		kvl_change_shadow(m->r, m->index, b, 0);
 		folio_put(m->folio);
-		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
-		return;
 	}
-	if (m->copy.error && to_device(m) && m->copy.error != -EHWPOISON &&
+	if (to_device(m) && m->copy.error != -EHWPOISON &&
 	    m->copy.error != -ENOMEM) {
 		kvl_move_write_failed(m, m->copy.error);
-		m->copy.dst = 0;
+		freed = true;
 	}
-	if (m->copy.error) {
-		kvl_move_fail(m, m->copy.error, ended);
-		return;
-	}
-	if (to_device(m))
-		kvl_move_written(m);
-	kvl_move_commit(m, ended);
+	kvl_move_fail(m, m->copy.error, !freed, ended);
 }
 
 void kvl_gpu_arrived(struct kvl_move *m, struct list_head *ended)
@@ -662,6 +501,14 @@ void kvl_gpu_arrived(struct kvl_move *m, struct list_head *ended)
 	case KVL_GPU_NONE:
 		break;
 	}
+}
+
+/* It had one on a device when it began. */
+bool kvl_gpu_lacks_keep(struct kvl_move *m)
+{
+	return m->gpu == KVL_GPU_IN && from_memory(m) && !m->exclusive &&
+	       !m->keep && src_slot(m)->window &&
+	       !kvl_gpu_has_copy(m->copy.pool, m->b);
 }
 
 /* From memory: what it was in becomes the copy below, unless there is one. */
@@ -688,7 +535,7 @@ static void keep_or_free(struct kvl_move *m)
 static void publish_in(struct kvl_move *m)
 {
 	if (from_memory(m)) {
-		kvl_block_detach(m->r, m->b);
+		kvl_block_detach_locked(m->r, m->b);
 		/* If it passes through the window there: published, then free. */
 		if (m->copy.stage == m->copy.src)
 			m->copy.stage = 0;
@@ -703,7 +550,13 @@ static void publish_sink(struct kvl_move *m)
 {
 	u64 old = kvl_block_detach_shadow(m->r, m->b);
 
-	kvl_slot_free(m->copy.pool, old);
+	if (freeze(m->folio)) {
+		kvl_slot_free(m->copy.pool, old);
+	} else {
+		/* Whoever has it holds the slot, not the copy. */
+		folio_put(m->folio);
+		kvl_slot_retire(m->copy.pool, old);
+	}
 	if (to_device(m))
 		m->b->csum = m->copy.csum;
 	kvl_block_attach_shadow(m->r, m->index, m->b, m->copy.dst);

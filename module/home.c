@@ -11,6 +11,7 @@
 #include "memerr.h"
 #include "region.h"
 #include "trace.h"
+#include "window.h"
 
 /* The slot is the block's from now on. */
 static void own_slot(struct kvl_region *r, u64 index, struct kvl_slot *s,
@@ -180,8 +181,7 @@ static bool freeze(struct kvl_slot *s)
 		return folio_ref_freeze(s->folio, 1 + s->pins);
 	/* After the page tables have been looked at. */
 	smp_mb();
-	return folio_ref_count(s->folio) ==
-	       1 + s->pins + folio_mapcount(s->folio);
+	return kvl_window_unheld(s);
 }
 
 /*
@@ -244,6 +244,21 @@ u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b)
 		s->folio->mapping = NULL;
 		s->folio->index = 0;
 	}
+	return addr;
+}
+
+/* Who unpins looks at the mapping under the folio's lock. */
+u64 kvl_block_detach_locked(struct kvl_region *r, struct kvl_block *b)
+{
+	struct folio *folio = kvl_region_folio(r, b);
+	u64 addr;
+
+	/* Frozen it is nobody's. */
+	if (!folio_ref_count(folio))
+		return kvl_block_detach(r, b);
+	folio_lock(folio);
+	addr = kvl_block_detach(r, b);
+	folio_unlock(folio);
 	return addr;
 }
 

@@ -36,6 +36,7 @@
 #endif
 
 #include "compat.h"
+#include "gpu.h"
 #include "memerr.h"
 #include "move.h"
 #include "params.h"
@@ -114,12 +115,7 @@ static int leave_slot(struct kvl_region *r, u64 index, struct kvl_block *b,
 	held = kvl_block_quiesce(r, index, b, true);
 	if (held && !force && shadow_is_good(pool, b))
 		return -EBUSY;
-	/* Who unpins looks at the mapping under the folio's lock. */
-	if (held)
-		folio_lock(s->folio);
-	kvl_block_detach(r, b);
-	if (held)
-		folio_unlock(s->folio);
+	kvl_block_detach_locked(r, b);
 	trace_kvlift_error(pool->id, r->id, index, addr, -EHWPOISON);
 	if (!held && shadow_is_good(pool, b))
 		fall_back(r, index, b);
@@ -159,6 +155,21 @@ static struct kvl_region *owner(struct kvl_tier *t, struct kvl_slot *s,
 	return r;
 }
 
+/*
+ * A GPU has the block (gpu.h), and the only copy now. Whoever only may read it
+ * is not believed about what it is.
+ */
+static void shadow_failed(struct kvl_region *r, u64 index,
+			  struct kvl_block *b)
+{
+	set_bit(KVL_B_DIRTY, &b->flags);
+	kvl_block_drop_shadow(r, b);
+	kvl_change_shadow(r, index, b, 0);
+	if (!test_bit(KVL_B_LENT, &b->flags) &&
+	    !test_bit(KVL_B_MOVING, &b->flags))
+		kvl_gpu_leave(r, index, b);
+}
+
 static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 {
 	u64 index;
@@ -168,14 +179,10 @@ static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 
 	if (b) {
 		kvl_block_lock(b);
-		if (kvl_block_home(b) == s->addr) {
+		if (kvl_block_home(b) == s->addr)
 			err = leave_slot(r, index, b, force);
-		} else if (b->shadow == s->addr) {
-			/* A GPU has the block (gpu.h), and the only copy now. */
-			set_bit(KVL_B_DIRTY, &b->flags);
-			kvl_block_drop_shadow(r, b);
-			kvl_change_shadow(r, index, b, 0);
-		}
+		else if (b->shadow == s->addr)
+			shadow_failed(r, index, b);
 		kvl_block_unlock(b);
 	}
 	if (r)

@@ -106,6 +106,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->gpu = KVL_GPU_NONE;
 	m->folio = NULL;
 	m->keep = 0;
+	m->counted = false;
 	m->store = false;
 	m->moving = false;
 	m->borrowed = dst == b->shadow;
@@ -514,6 +515,7 @@ void kvl_batch_store(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		return;
 	dst = b->shadow;
 	if (!kvl_addr_is_memory(kvl_block_home(b)) || !kvl_block_unstored(b) ||
+	    kvl_mem_slot(batch->pool, kvl_block_home(b))->window ||
 	    (dst && !kvl_member_usable(kvl_addr_member(batch->pool, dst))) ||
 	    (!dst && kvl_tier_alloc(t, NUMA_NO_NODE, &dst))) {
 		kvl_block_unlock(b);
@@ -558,11 +560,17 @@ int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 	}
 	while ((t = kvl_tier_below(pool, t->id))) {
 		if (b->shadow && kvl_addr_tier(b->shadow) == t->id &&
+		    !(test_bit(KVL_B_DIRTY, &b->flags) &&
+		      kvl_addr_is_memory(addr) &&
+		      kvl_mem_slot(pool, addr)->window) &&
 		    kvl_member_usable(kvl_addr_member(pool, b->shadow))) {
 			*dst = b->shadow;
 			return 0;
 		}
-		if (!kvl_domain_admit(r->domain, t))
+		/* Who owns a window can change what is there at any time. */
+		if (!kvl_domain_admit(r->domain, t) ||
+		    (t->id == KVLIFT_TIER_NVME && kvl_addr_is_memory(addr) &&
+		     kvl_mem_slot(pool, addr)->window))
 			continue;
 		if (!kvl_tier_alloc(t, node, dst)) {
 			kvl_reclaim_check(t);
@@ -707,7 +715,20 @@ int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 	return kvl_moves_reap(pool, &ended) ? 0 : -EBUSY;
 }
 
+unsigned int kvl_move_count(struct kvl_pool *pool)
+{
+	/* In this order: not fewer than there are. */
+	int held = atomic_read_acquire(&pool->gpu_moves);
+
+	return max(atomic_read(&pool->moves) - held, 0);
+}
+
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n)
 {
-	wait_event(pool->move_wait, atomic_read(&pool->moves) < n);
+	wait_event(pool->move_wait, kvl_move_count(pool) < n);
+}
+
+void kvl_move_wait_all(struct kvl_pool *pool)
+{
+	wait_event(pool->move_wait, !atomic_read(&pool->moves));
 }

@@ -109,8 +109,15 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 		       enum kvl_why why);
 
-/* Waits until fewer than @n moves are in flight. */
+/*
+ * Moves in flight, but for those that wait for a mover, which a process may hold
+ * up as long as its deadline: no others wait for them.
+ */
+unsigned int kvl_move_count(struct kvl_pool *pool);
+/* Waits until these are fewer than @n. */
 void kvl_move_wait(struct kvl_pool *pool, unsigned int n);
+/* Waits until none of any kind is. */
+void kvl_move_wait_all(struct kvl_pool *pool);
 
 /* reclaim.c */
 void kvl_reclaim_work(struct work_struct *work);

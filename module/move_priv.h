@@ -45,10 +45,12 @@ enum kvl_gpu_move {
  * @req:	is told of the end, or NULL
  * @store:	the home stays where it is, the copy becomes the shadow
  * @gpu:	what it does with a GPU (gpu_move.c)
+ * @held_by:	whose mover it waits for, while it is @counted
  * @final:	GPU_READ: slot of the GPU that it is for
  * @keep:	GPU_IN: slot in memory for the copy that is kept below, when the
  *		one it was in cannot be; 0 for none
  * @exclusive:	GPU_IN: none is kept in memory
+ * @counted:	it is in gpu_moves of the pool
  * @moving:	KVL_B_MOVING was set for it
  * @borrowed:	the destination is the block's shadow and still belongs to it,
  *		which may lose it while its lock is free
@@ -72,9 +74,11 @@ struct kvl_move {
 	enum kvl_proto proto;
 	struct kvl_request *req;
 	enum kvl_gpu_move gpu;
+	struct kvl_gpu *held_by;
 	u64 final;
 	u64 keep;
 	bool exclusive;
+	bool counted;
 	bool store;
 	bool moving;
 	bool borrowed;
@@ -169,8 +173,27 @@ void kvl_gpu_release(struct kvl_move *m);
 /* commit.c: the block could not be read; its lock is held. */
 void kvl_move_mark_error(struct kvl_move *m, int err);
 
-/* commit.c: it has not been made, and its lock is given up. */
-void kvl_move_fail(struct kvl_move *m, int err, struct list_head *ended);
+/*
+ * commit.c: it has not been made, and its lock is given up; with @free its
+ * destination, too.
+ */
+void kvl_move_fail(struct kvl_move *m, int err, bool free,
+		   struct list_head *ended);
+
+/* gpu_move.c: a mover is going to have it. */
+void kvl_gpu_hold(struct kvl_move *m, enum kvl_gpu_move what,
+		  struct kvl_gpu *g);
+
+/* gpu_move.c: one more (1) or fewer (-1) that a mover can hold up. */
+void kvl_gpu_count(struct kvl_move *m, int delta);
+/* The attachment that a slot is of has ended: nothing is published there. */
+static inline bool kvl_gpu_is_dead(struct kvl_pool *pool, u64 addr)
+{
+	return READ_ONCE(kvl_addr_member(pool, addr)->dead);
+}
+
+/* gpu_move.c: no copy would be left below, and no slot to make one in. */
+bool kvl_gpu_lacks_keep(struct kvl_move *m);
 
 /* commit.c: whether what was read is what was written. */
 bool kvl_move_sum_is_right(struct kvl_move *m, struct folio *folio);

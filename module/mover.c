@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Attachments: the descriptor by which a process lends the memory of its GPU to
- * a pool, and the rings by which its mover is told what to copy.
- *
- * Nothing that is read from the rings is believed: positions of the kernel's
- * side are kept here, a completion has to name a command in flight, by tag, use
- * of the tag and generation, and one that does not is counted and ignored. What
- * a mover may damage is the memory it was lent, which nobody is shown before the
- * kernel has decided to (gpu_move.c).
+ * a pool. How its mover is told what to copy: mover_ring.c.
  */
 #include <linux/anon_inodes.h>
+#include <linux/ctype.h>
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -22,8 +17,8 @@
 
 #include "domain.h"
 #include "drain.h"
-#include "gpu.h"
 #include "move.h"
+#include "mover_ring.h"
 #include "queue.h"
 
 static_assert(sizeof(struct kvlift_mover) == 120);
@@ -36,342 +31,12 @@ static_assert(sizeof(struct kvlift_leased) == 32);
 /* What one side writes is in a cache line that the other does not write. */
 static_assert(sizeof(struct kvlift_mover_ring) == 320);
 
-/* A cookie: generation, then use of the tag, then the tag. */
-#define TAG_BITS	12
-#define SEQ_MASK	GENMASK(31 - TAG_BITS, 0)
-
-static_assert(BIT(TAG_BITS) >= KVLIFT_MOVER_DEPTH_MAX);
-
-#define SQ_OFFSET	PAGE_SIZE
-
-/* Each command may be cancelled once; and so that nobody counts to the end. */
-static u32 ring_entries(const struct kvl_gpu *g)
-{
-	return 2 * g->depth;
-}
-
-static size_t cq_offset(const struct kvl_gpu *g)
-{
-	return SQ_OFFSET +
-	       PAGE_ALIGN(ring_entries(g) * sizeof(struct kvlift_cmd));
-}
-
-static size_t ring_bytes(const struct kvl_gpu *g)
-{
-	return cq_offset(g) +
-	       PAGE_ALIGN(ring_entries(g) * sizeof(struct kvlift_done));
-}
-
-static bool is_up(const struct kvl_gpu *g)
-{
-	return g->state == KVLIFT_MOVER_LIVE ||
-	       g->state == KVLIFT_MOVER_DRAINING;
-}
-
-static u64 cookie_of(const struct kvl_gpu *g, u32 tag)
-{
-	return (u64)g->generation << 32 |
-	       (g->cmds[tag].seq & SEQ_MASK) << TAG_BITS | tag;
-}
-
-static void push(struct kvl_gpu *g, const struct kvlift_cmd *c)
-{
-	struct kvlift_mover_ring *ring = g->shared;
-	struct kvlift_cmd *sq = g->shared + SQ_OFFSET;
-
-	lockdep_assert_held(&g->lock);
-	sq[g->sq_tail & (ring_entries(g) - 1)] = *c;
-	/* The command is there before it is counted. */
-	smp_store_release(&ring->sq_tail, ++g->sq_tail);
-}
-
-/* There is a tag. */
-static void send(struct kvl_gpu *g, struct kvl_copy *copy)
-{
-	bool in = kvl_addr_is_gpu(copy->dst);
-	bool peer = in && kvl_addr_is_gpu(copy->src);
-	u32 tag = g->tags[--g->ntags];
-	struct kvl_command *cmd = &g->cmds[tag];
-	u64 now = ktime_get_ns();
-
-	cmd->copy = copy;
-	cmd->seq++;
-	cmd->cancelled = false;
-	cmd->deadline = now + (u64)g->deadline_ms * NSEC_PER_MSEC;
-	copy->t_issue = now;
-	push(g, &(struct kvlift_cmd){
-		.cookie = cookie_of(g, tag),
-		.op = peer ? KVLIFT_CMD_PEER :
-		      in   ? KVLIFT_CMD_IN :
-			     KVLIFT_CMD_OUT,
-		.window = peer ? 0 : kvl_mem_slot(g->pool, copy->stage)->nth,
-		.slot = kvlift_loc_slot(in ? copy->dst : copy->src),
-		.bytes = g->pool->block_size,
-		.deadline_ns = cmd->deadline,
-		.region = copy->region,
-		.index = copy->index,
-		.arg = peer ? (u64)kvlift_loc_member(copy->src) << 32 |
-				      kvlift_loc_slot(copy->src) :
-			      0,
-	});
-}
-
-static void wake(struct kvl_gpu *g)
-{
-	wake_up_all(&g->wait);
-	spin_lock(&g->lock);
-	if (g->efd)
-		eventfd_signal(g->efd);
-	spin_unlock(&g->lock);
-}
-
-static unsigned long late_period(const struct kvl_gpu *g)
-{
-	return msecs_to_jiffies(g->deadline_ms / 4) + 1;
-}
-
-void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy)
-{
-	bool up;
-
-	copy->error = 0;
-	spin_lock(&g->lock);
-	up = is_up(g);
-	if (up && g->ntags)
-		send(g, copy);
-	else if (up)
-		list_add_tail(&copy->wait, &g->backlog);
-	spin_unlock(&g->lock);
-	if (up) {
-		wake(g);
-		queue_delayed_work(g->pool->wq, &g->late, late_period(g));
-		return;
-	}
-	copy->error = -ENODEV;
-	copy->t_done = ktime_get_ns();
-	copy->done(copy);
-}
-
-/* All that is in flight ends, and nothing is any more. */
-static void take_all(struct kvl_gpu *g, struct list_head *list)
-{
-	u32 i;
-
-	for (i = 0; i < g->depth; i++) {
-		struct kvl_command *cmd = &g->cmds[i];
-
-		if (!cmd->copy)
-			continue;
-		list_add_tail(&cmd->copy->wait, list);
-		cmd->copy = NULL;
-		g->tags[g->ntags++] = i;
-	}
-	list_splice_tail_init(&g->backlog, list);
-}
-
-/* They may be gone as soon as this is called. */
-static void end_all(struct list_head *list, int err)
-{
-	struct kvl_copy *copy, *tmp;
-	u64 now = ktime_get_ns();
-
-	list_for_each_entry_safe(copy, tmp, list, wait) {
-		if (err)
-			copy->error = err;
-		copy->t_done = now;
-		copy->done(copy);
-	}
-}
-
-void kvl_mover_fail(struct kvl_gpu *g, const char *why)
-{
-	struct kvlift_mover_ring *ring;
-	LIST_HEAD(list);
-
-	spin_lock(&g->lock);
-	if (!is_up(g)) {
-		spin_unlock(&g->lock);
-		return;
-	}
-	g->state = KVLIFT_MOVER_FAILED;
-	ring = g->shared;
-	if (ring) {
-		WRITE_ONCE(ring->state, KVLIFT_MOVER_FAILED);
-		take_all(g, &list);
-	}
-	spin_unlock(&g->lock);
-	if (why)
-		pr_warn("pool %u: %s has failed: %s\n", g->pool->id, g->m.name,
-			why);
-	/* First, so that nothing is published there any more. */
-	kvl_gpu_die(g);
-	end_all(&list, -ENODEV);
-	wake(g);
-}
-
-/* Commands past their deadline: told once, then it is over. */
-static void look_for_late(struct work_struct *work)
-{
-	struct kvl_gpu *g = container_of(to_delayed_work(work), struct kvl_gpu,
-					 late);
-	bool any = false, over = false, told = false;
-	u64 now = ktime_get_ns();
-	u32 i;
-
-	spin_lock(&g->lock);
-	for (i = 0; is_up(g) && i < g->depth; i++) {
-		struct kvl_command *cmd = &g->cmds[i];
-
-		if (!cmd->copy)
-			continue;
-		any = true;
-		if (now < cmd->deadline)
-			continue;
-		over |= cmd->cancelled;
-		if (cmd->cancelled)
-			continue;
-		cmd->cancelled = true;
-		cmd->deadline += (u64)g->deadline_ms * NSEC_PER_MSEC;
-		g->nr_late++;
-		told = true;
-		push(g, &(struct kvlift_cmd){
-			.op = KVLIFT_CMD_CANCEL,
-			.arg = cookie_of(g, i),
-		});
-	}
-	spin_unlock(&g->lock);
-	if (over)
-		kvl_mover_fail(g, "a command took longer than twice its time");
-	else if (any)
-		queue_delayed_work(g->pool->wq, &g->late, late_period(g));
-	if (told)
-		wake(g);
-}
-
-void kvl_mover_init(struct kvl_gpu *g)
-{
-	spin_lock_init(&g->lock);
-	INIT_LIST_HEAD(&g->backlog);
-	init_waitqueue_head(&g->wait);
-	mutex_init(&g->enter);
-	INIT_DELAYED_WORK(&g->late, look_for_late);
-}
-
-bool kvl_mover_is_current(struct kvl_gpu *g)
-{
-	bool is = false;
-	unsigned int i;
-
-	spin_lock(&g->lock);
-	for (i = 0; i < g->nthreads; i++)
-		is |= g->threads[i].pid == current->pid &&
-		      g->threads[i].start == current->start_boottime;
-	spin_unlock(&g->lock);
-	return is;
-}
-
-/* The latest ones, should there be so many. */
-static void remember_current(struct kvl_gpu *g)
-{
-	unsigned int i;
-
-	if (kvl_mover_is_current(g))
-		return;
-	spin_lock(&g->lock);
-	if (g->nthreads == KVL_GPU_THREADS) {
-		for (i = 1; i < KVL_GPU_THREADS; i++)
-			g->threads[i - 1] = g->threads[i];
-		g->nthreads--;
-	}
-	g->threads[g->nthreads].pid = current->pid;
-	g->threads[g->nthreads++].start = current->start_boottime;
-	spin_unlock(&g->lock);
-}
-
-/* The copy of the command that has ended, or NULL. */
-static struct kvl_copy *complete_one(struct kvl_gpu *g,
-				     const struct kvlift_done *d)
-{
-	u32 tag = d->cookie & GENMASK(TAG_BITS - 1, 0);
-	struct kvl_copy *copy = NULL;
-
-	lockdep_assert_held(&g->lock);
-	if (is_up(g) && tag < g->depth && g->cmds[tag].copy &&
-	    d->cookie == cookie_of(g, tag))
-		copy = g->cmds[tag].copy;
-	if (!copy) {
-		g->nr_ignored++;
-		return NULL;
-	}
-	g->cmds[tag].copy = NULL;
-	g->tags[g->ntags++] = tag;
-	if (d->res || d->pad || d->reserved) {
-		/* Of one that is the mover's own affair there is no more to say. */
-		copy->error = -EIO;
-		g->nr_failed++;
-	} else if (kvl_addr_is_gpu(copy->dst)) {
-		g->nr_in++;
-	} else {
-		g->nr_out++;
-	}
-	return copy;
-}
-
-static void send_backlog(struct kvl_gpu *g)
-{
-	struct kvl_copy *copy;
-
-	while (g->ntags &&
-	       (copy = list_first_entry_or_null(&g->backlog, struct kvl_copy,
-						wait))) {
-		list_del(&copy->wait);
-		send(g, copy);
-	}
-}
-
-/* What the mover says is done. Needs g->enter. */
-static u32 take_done(struct kvl_gpu *g)
-{
-	struct kvlift_mover_ring *ring = g->shared;
-	struct kvlift_done *cq = g->shared + cq_offset(g);
-	/* Pairs with the release of the mover. */
-	u32 n = smp_load_acquire(&ring->cq_tail) - g->cq_head, i;
-	LIST_HEAD(list);
-
-	if (n > ring_entries(g)) {
-		kvl_mover_fail(g, "its completion ring makes no sense");
-		return 0;
-	}
-	spin_lock(&g->lock);
-	for (i = 0; i < n; i++, g->cq_head++) {
-		u32 at = g->cq_head & (ring_entries(g) - 1);
-		/* Once, whatever becomes of it meanwhile. */
-		struct kvlift_done d = {
-			.cookie = READ_ONCE(cq[at].cookie),
-			.res = READ_ONCE(cq[at].res),
-			.pad = READ_ONCE(cq[at].pad),
-			.reserved = READ_ONCE(cq[at].reserved),
-		};
-		struct kvl_copy *copy = complete_one(g, &d);
-
-		if (copy)
-			list_add_tail(&copy->wait, &list);
-	}
-	if (is_up(g))
-		send_backlog(g);
-	spin_unlock(&g->lock);
-	/* Theirs again, when all have been read. */
-	smp_store_release(&ring->cq_head, g->cq_head);
-	end_all(&list, 0);
-	return n;
-}
-
 static u32 waiting(struct kvl_gpu *g)
 {
 	struct kvlift_mover_ring *ring = g->shared;
 	u32 n = READ_ONCE(g->sq_tail) - READ_ONCE(ring->sq_head);
 
-	return min(n, ring_entries(g));
+	return min(n, kvl_ring_entries(g));
 }
 
 static long wait_for_commands(struct kvl_gpu *g, u32 ms)
@@ -380,7 +45,7 @@ static long wait_for_commands(struct kvl_gpu *g, u32 ms)
 
 	left = ms ? msecs_to_jiffies(ms) : MAX_SCHEDULE_TIMEOUT;
 	left = wait_event_interruptible_timeout(g->wait,
-						waiting(g) || !is_up(g), left);
+						waiting(g) || !kvl_mover_is_up(g), left);
 	return left < 0 ? -EINTR : 0;
 }
 
@@ -393,17 +58,17 @@ static long enter(struct kvl_gpu *g, void __user *arg)
 		return -EFAULT;
 	if (e.flags & ~KVLIFT_MOVER_WAIT || e.reserved[0] || e.reserved[1])
 		return -EINVAL;
-	remember_current(g);
+	kvl_mover_remember_current(g);
 	if (mutex_lock_interruptible(&g->enter))
 		return -EINTR;
-	e.taken = take_done(g);
+	e.taken = kvl_mover_take_done(g);
 	mutex_unlock(&g->enter);
 	if (e.flags & KVLIFT_MOVER_WAIT)
 		err = wait_for_commands(g, e.timeout_ms);
 	e.commands = waiting(g);
 	if (copy_to_user(arg, &e, sizeof(e)))
 		return -EFAULT;
-	return is_up(g) ? err : -ENODEV;
+	return kvl_mover_is_up(g) ? err : -ENODEV;
 }
 
 static long ready(struct kvl_gpu *g, void __user *arg)
@@ -414,7 +79,7 @@ static long ready(struct kvl_gpu *g, void __user *arg)
 		return -EFAULT;
 	if (r.reserved[0] || r.reserved[1])
 		return -EINVAL;
-	if (!is_up(g))
+	if (!kvl_mover_is_up(g))
 		return -ENODEV;
 	return kvl_window_ready(&g->win, r.first, r.count);
 }
@@ -440,7 +105,7 @@ static long info(struct kvl_gpu *g, void __user *arg)
 	i.failed = g->nr_failed;
 	i.late = g->nr_late;
 	i.ignored = g->nr_ignored;
-	i.lost = g->nr_lost;
+	i.lost = atomic64_read(&g->nr_lost);
 	spin_unlock(&g->lock);
 	return copy_to_user(arg, &i, sizeof(i)) ? -EFAULT : 0;
 }
@@ -450,16 +115,17 @@ static long drain(struct kvl_gpu *g, void __user *arg)
 	struct kvlift_mover_ring *ring = g->shared;
 	long err;
 
+	err = kvl_drain_start(g->pool, &g->m);
+	if (err)
+		return err;
 	spin_lock(&g->lock);
 	if (g->state == KVLIFT_MOVER_LIVE) {
 		g->state = KVLIFT_MOVER_DRAINING;
 		if (ring)
 			WRITE_ONCE(ring->state, KVLIFT_MOVER_DRAINING);
 	}
-	err = is_up(g) ? 0 : -ENODEV;
+	err = kvl_mover_is_up(g) ? 0 : -ENODEV;
 	spin_unlock(&g->lock);
-	if (!err)
-		err = kvl_drain_start(g->pool, &g->m);
 	if (err)
 		return err;
 	return put_user(kvl_drain_remaining(&g->m), (u64 __user *)arg);
@@ -522,7 +188,7 @@ static long set_eventfd(struct kvl_gpu *g, int fd)
 	if (old)
 		eventfd_ctx_put(old);
 	if (efd && waiting(g))
-		wake(g);
+		kvl_mover_wake(g);
 	return 0;
 }
 
@@ -539,7 +205,7 @@ static long mover_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case KVLIFT_IOC_MOVER_DRAIN:
 		return drain(g, p);
 	case KVLIFT_IOC_QUEUE:
-		return kvl_queue_open(file, g->pool, g);
+		return kvl_queue_open(g->dir, g->pool, g);
 	}
 	if (!g->shared)
 		return -ENOTTY;
@@ -567,12 +233,36 @@ static __poll_t mover_poll(struct file *file, poll_table *wait)
 	__poll_t mask = 0;
 
 	poll_wait(file, &g->wait, wait);
-	if (!is_up(g))
+	if (!kvl_mover_is_up(g))
 		mask |= EPOLLERR | EPOLLHUP;
 	if (g->shared && waiting(g))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	return mask;
 }
+
+static void ring_vm_open(struct vm_area_struct *vma)
+{
+	struct kvl_gpu *g = vma->vm_private_data;
+
+	atomic_inc(&g->ring_maps);
+}
+
+/*
+ * Without them nothing can be completed. A process that is killed loses its
+ * mappings first, and the files that may wait for the mover after that.
+ */
+static void ring_vm_close(struct vm_area_struct *vma)
+{
+	struct kvl_gpu *g = vma->vm_private_data;
+
+	if (atomic_dec_and_test(&g->ring_maps))
+		kvl_mover_fail(g, "its rings are not mapped any more");
+}
+
+static const struct vm_operations_struct ring_vm_ops = {
+	.open = ring_vm_open,
+	.close = ring_vm_close,
+};
 
 /* All pages at once: a mover takes no faults for them. */
 static int mmap_rings(struct kvl_gpu *g, struct vm_area_struct *vma)
@@ -580,9 +270,12 @@ static int mmap_rings(struct kvl_gpu *g, struct vm_area_struct *vma)
 	unsigned long i, nr = vma_pages(vma);
 	int err = 0;
 
-	if (vma->vm_pgoff || nr << PAGE_SHIFT > ring_bytes(g))
+	if (vma->vm_pgoff || nr << PAGE_SHIFT > kvl_mover_ring_bytes(g))
 		return -EINVAL;
 	vm_flags_set(vma, VM_DONTDUMP | VM_DONTEXPAND | VM_DONTCOPY);
+	vma->vm_private_data = g;
+	vma->vm_ops = &ring_vm_ops;
+	atomic_inc(&g->ring_maps);
 	for (i = 0; i < nr && !err; i++)
 		err = vm_insert_page(vma, vma->vm_start + (i << PAGE_SHIFT),
 				     vmalloc_to_page(g->shared +
@@ -607,6 +300,7 @@ static int mover_mmap(struct file *file, struct vm_area_struct *vma)
 static void end(struct kvl_gpu *g)
 {
 	struct file *dir = g->dir;
+	struct eventfd_ctx *efd;
 	void *shared;
 
 	kvl_mover_fail(g, NULL);
@@ -618,27 +312,48 @@ static void end(struct kvl_gpu *g)
 	g->state = 0;
 	shared = g->shared;
 	g->shared = NULL;
+	efd = g->efd;
+	g->efd = NULL;
 	spin_unlock(&g->lock);
 	vfree(shared);
 	kvfree(g->cmds);
 	kvfree(g->tags);
 	g->cmds = NULL;
 	g->tags = NULL;
-	if (g->efd)
-		eventfd_ctx_put(g->efd);
-	g->efd = NULL;
+	if (efd)
+		eventfd_ctx_put(efd);
 	kvl_domain_put(g->domain);
 	kvl_gpu_detach(g);
 	/* The pool may end with this. */
 	fput(dir);
 }
 
+void kvl_mover_get(struct kvl_gpu *g)
+{
+	refcount_inc(&g->users);
+}
+
+void kvl_mover_put(struct kvl_gpu *g)
+{
+	u32 pinned = g->win.nr;
+	struct kvl_domain *d = g->domain;
+
+	if (!refcount_dec_and_test(&g->users))
+		return;
+	/* Until the window is gone they are pinned. */
+	kvl_domain_get(d);
+	end(g);
+	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, pinned);
+	kvl_domain_put(d);
+}
+
 static int mover_release(struct inode *inode, struct file *file)
 {
 	struct kvl_gpu *g = file->private_data;
 
-	kvl_domain_unpin(g->domain, KVLIFT_TIER_DRAM, g->win.nr);
-	end(g);
+	/* Commands end, and blocks leave; the rest when no queue is left. */
+	kvl_mover_fail(g, NULL);
+	kvl_mover_put(g);
 	return 0;
 }
 
@@ -652,6 +367,17 @@ static const struct file_operations mover_fops = {
 	.llseek = noop_llseek,
 };
 
+/* It appears in the kernel's log. */
+static bool is_name(const char *name, size_t room)
+{
+	size_t i, n = strnlen(name, room);
+
+	for (i = 0; i < n; i++)
+		if (!isprint(name[i]) || !isascii(name[i]))
+			return false;
+	return n < room;
+}
+
 static int check(const struct kvlift_mover *u)
 {
 	bool dmabuf = u->flags & KVLIFT_MOVER_DMABUF;
@@ -663,7 +389,7 @@ static int check(const struct kvlift_mover *u)
 	    u->deadline_ms > KVLIFT_MOVER_DEADLINE_MAX_MS || !u->slots ||
 	    u->slots > KVLIFT_MOVER_SLOTS_MAX ||
 	    u->window > KVLIFT_MOVER_WINDOW_MAX ||
-	    strnlen(u->name, sizeof(u->name)) == sizeof(u->name))
+	    !is_name(u->name, sizeof(u->name)))
 		return -EINVAL;
 	if (dmabuf ? u->window || u->dmabuf < 0 : !u->window || u->dmabuf != -1)
 		return -EINVAL;
@@ -679,17 +405,17 @@ static int make_rings(struct kvl_gpu *g)
 	g->cmds = kvcalloc(g->depth, sizeof(*g->cmds), GFP_KERNEL_ACCOUNT);
 	g->tags = kvmalloc_array(g->depth, sizeof(*g->tags),
 				 GFP_KERNEL_ACCOUNT);
-	ring = __vmalloc(ring_bytes(g), GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	ring = __vmalloc(kvl_mover_ring_bytes(g), GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	g->shared = ring;
 	if (!g->cmds || !g->tags || !ring)
 		return -ENOMEM;
 	g->ntags = 0;
 	for (i = g->depth; i--;)
 		g->tags[g->ntags++] = i;
-	ring->sq_entries = ring_entries(g);
-	ring->cq_entries = ring_entries(g);
+	ring->sq_entries = kvl_ring_entries(g);
+	ring->cq_entries = kvl_ring_entries(g);
 	ring->sq_offset = SQ_OFFSET;
-	ring->cq_offset = cq_offset(g);
+	ring->cq_offset = kvl_cq_offset(g);
 	ring->generation = g->generation;
 	ring->state = KVLIFT_MOVER_LIVE;
 	return 0;
@@ -704,6 +430,8 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->cq_head = 0;
 	g->ntags = 0;
 	g->nthreads = 0;
+	refcount_set(&g->users, 1);
+	atomic_set(&g->ring_maps, 0);
 	g->owner = current->group_leader->start_boottime;
 	memset(g->peers, 0, sizeof(g->peers));
 	g->nr_in = 0;
@@ -739,7 +467,7 @@ static int install(struct kvl_gpu *g, struct kvlift_mover *u, void __user *arg)
 	int fd;
 
 	u->member = g->m.id;
-	u->ring_bytes = g->shared ? ring_bytes(g) : 0;
+	u->ring_bytes = g->shared ? kvl_mover_ring_bytes(g) : 0;
 	u->window_offset = KVL_WINDOW_OFFSET;
 	if (copy_to_user(arg, u, sizeof(*u)))
 		return -EFAULT;

@@ -9,6 +9,7 @@
  * does. With one domain this is plain LRU.
  */
 #include "domain.h"
+#include "gpu.h"
 #include "policy.h"
 
 /* One that gives: blocks above what it is guaranteed. */
@@ -79,7 +80,8 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 			    struct kvl_victim *v, unsigned int nr)
 {
 	struct list_head *lru = &d->tier[t->id].lru;
-	unsigned int n = 0, looked = 0;
+	bool gpu = t->id == KVLIFT_TIER_GPU;
+	unsigned int n = 0, looked = 0, most = (gpu ? 64 : 4) * nr;
 	struct kvl_slot *s, *tmp;
 	LIST_HEAD(seen);
 
@@ -87,8 +89,11 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 	list_for_each_entry_safe_reverse(s, tmp, lru, lru) {
 		struct kvl_region *r = s->region;
 
-		if (n == nr || looked++ == 4 * nr)
+		if (n == nr || looked++ == most)
 			break;
+		/* Another GPU's slots are of no use to one that lacks some. */
+		if (gpu && !kvl_gpu_is_short(kvl_addr_member(t->pool, s->addr)))
+			continue;
 		list_move(&s->lru, &seen);
 		/* That of a window helps its owner only (window.h). */
 		if (s->window)

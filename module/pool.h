@@ -46,6 +46,7 @@ struct kvl_scan_mm;
  * @gave_up:	when the last one did so in vain (jiffies)
  * @next_id:	region ids and inode numbers, never reused
  * @moves:	moves in flight
+ * @gpu_moves:	of these, those that a mover may hold up
  * @move_wait:	who waits for fewer of them
  * @pressure:	what gives memory back when the kernel needs it
  * @memerr:	in the list of pools that are told of memory errors
@@ -90,6 +91,7 @@ struct kvl_pool {
 	bool place_warned;
 	u64 gave_up;
 	atomic_t moves;
+	atomic_t gpu_moves;
 	wait_queue_head_t move_wait;
 	bool stopping;
 

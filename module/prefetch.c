@@ -273,7 +273,7 @@ static bool lock_block(struct kvl_batch *batch, struct kvl_request *p,
 /* Its domain has had its share for now. Nothing else here fails with this. */
 #define NO_SHARE	(-EBUSY)
 
-/* One block. -EAGAIN: no slot just now; NO_SHARE. */
+/* One block. -EAGAIN: no slot just now; NO_SHARE; -ERESTART. */
 static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		 struct kvl_block *b)
 {
@@ -290,20 +290,24 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 			      kvl_gpu_new(p, index, b) :
 			      kvl_block_populate(p->r, index, b);
 		home = err ? 0 : kvl_block_home(b);
-	} else if (b->loc & KVLIFT_LOC_ERROR) {
+	} else if (b->loc & KVLIFT_LOC_ERROR && !kvl_addr_is_gpu(home)) {
 		err = -EIO;
 	}
 	if (!err && home && p->gpu) {
 		err = kvl_gpu_place(batch, p, index, b);
 		/* It is on its way, or the lock is gone at least. */
-		if (!err || err == -EAGAIN)
+		if (!err || err == -EAGAIN || err == -ERESTART)
 			return err;
 		err = min(err, 0);
 	} else if (!err && kvl_addr_is_gpu(home) && p->lease_ms) {
 		/* A CPU is going to want it. */
+		if (!batch->n)
+			return kvl_gpu_bring(p->r, index, b, KVL_WHY_READ,
+					     false);
+		/* Who holds a lock waits for no other. */
+		kvl_block_unlock(b);
 		kvl_batch_run(batch);
-		err = kvl_gpu_bring(p->r, index, b, KVL_WHY_READ, false);
-		return err;
+		return -ERESTART;
 	} else if (!err && home && kvl_addr_tier(home) > p->tier) {
 		if (test_bit(KVL_B_MOVING, &b->flags))
 			err = p->q ? -EAGAIN : 0;
@@ -427,11 +431,14 @@ static bool run(struct kvl_pool *pool, struct kvl_request *p)
 		/* Locks are not held for long. */
 		if (!(++looked % KVL_BATCH))
 			kvl_batch_run(&batch);
-		if (atomic_read(&pool->moves) >= KVL_MAX_MOVES) {
+		if (kvl_move_count(pool) >= KVL_MAX_MOVES) {
 			kvl_batch_run(&batch);
 			kvl_move_wait(pool, KVL_MAX_MOVES);
 		}
 		err = bring(&batch, p, i, b);
+		/* Once more, with nothing in the batch. */
+		if (err == -ERESTART)
+			continue;
 		if (!err) {
 			p->since = 0;
 			i++;

@@ -314,6 +314,8 @@ static bool all_ended(struct kvl_queue *q)
 
 static void free_queue(struct kvl_queue *q)
 {
+	if (q->gpu)
+		kvl_mover_put(q->gpu);
 	fput(q->file);
 	kvfree(q->events);
 	kvfree(q->owners);
@@ -372,6 +374,8 @@ int kvl_queue_open(struct file *file, struct kvl_pool *pool,
 		return -ENOMEM;
 	q->pool = pool;
 	q->gpu = gpu;
+	if (gpu)
+		kvl_mover_get(gpu);
 	q->file = get_file(file);
 	mutex_init(&q->reader);
 	spin_lock_init(&q->lock);

@@ -25,6 +25,14 @@ enum kvl_req_state {
 	KVL_REQ_LEASED,		/* completion read, lease held */
 };
 
+/* A block that a request with KVLIFT_REQ_NEW has just given a slot. */
+enum kvl_made {
+	KVL_MADE_NOT,
+	KVL_MADE,
+	KVL_MADE_OF_RESERVED,
+	KVL_MADE_OF_LOST,
+};
+
 /* Why a request is passed over. */
 enum kvl_lack {
 	KVL_LACKS_NOTHING,
@@ -64,8 +72,10 @@ enum kvl_lack {
  * @cancelled:	the worker goes on no further
  * @state:	see above, under the queue's lock
  * @leased:	leases are held for the blocks that have a word in @locs
+ * @made:	of the block that is looked at, the worker's
  * @marked:	those leases are for writing, and the blocks know it
- * @locs:	location words of leased blocks, by number from @start
+ * @locs:	location words of leased blocks, by number from @start; for flags
+ *		they have what was made of the block (request.c)
  * @event:	number of its event, once it has ended
  * @ended:	ktime in ns
  * @end:	ends the request or, later, the lease, where it may sleep
@@ -100,6 +110,7 @@ struct kvl_request {
 	bool cancelled;
 	bool leased;
 	bool marked;
+	enum kvl_made made;
 	enum kvl_req_state state;
 	u64 *locs;
 	u32 event;

@@ -34,6 +34,8 @@ struct kvl_share {
 
 static s64 missing(struct kvl_tier *t)
 {
+	if (t->id == KVLIFT_TIER_GPU)
+		return kvl_gpu_missing(t) - atomic_read(&t->leaving);
 	return READ_ONCE(t->high) + kvl_tier_surplus(t) -
 	       atomic64_read(&t->nfree) - atomic_read(&t->leaving);
 }

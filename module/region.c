@@ -140,6 +140,12 @@ void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 	}
 }
 
+void kvl_change_error(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	WRITE_ONCE(b->loc, b->loc | KVLIFT_LOC_ERROR);
+	kvl_table_update(r, index, b);
+}
+
 /* Sets the file's size. Needs i_rwsem. */
 void kvl_change_size(struct kvl_region *r, loff_t size)
 {
@@ -177,20 +183,15 @@ void kvl_block_drop(struct kvl_region *r, u64 index, struct kvl_block *b)
 	kvl_block_drop_shadow(r, b);
 	clear_bit(KVL_B_DIRTY, &b->flags);
 	clear_bit(KVL_B_COMPLETE, &b->flags);
+	clear_bit(KVL_B_LENT, &b->flags);
 	kvl_heat_forget(b);
 	if (!home) {
 		if (!kvl_block_empty(b))
 			kvl_change_extent(r, index, b, 0);
 	} else if (kvl_addr_is_memory(home)) {
 		bool pinned = kvl_block_quiesce(r, index, b, true);
-		struct folio *folio = kvl_region_folio(r, b);
 
-		/* Who unpins looks at the mapping under the folio's lock. */
-		if (pinned)
-			folio_lock(folio);
-		kvl_block_detach(r, b);
-		if (pinned)
-			folio_unlock(folio);
+		kvl_block_detach_locked(r, b);
 		kvl_change_extent(r, index, b, 0);
 		/* A pinned slot stays ours until the pin is gone. */
 		if (pinned)
@@ -436,8 +437,11 @@ int kvl_region_grow(struct kvl_region *r, loff_t size)
 	b = kvl_region_find(r, old >> kvl_region_pool(r)->block_shift);
 	if (b && kvl_block_lost(b))
 		return 0;
-	/* Early 6.12 kernels map a PMD across the end of a file. */
-	if (unit != PMD_SIZE)
+	/*
+	 * Early 6.12 kernels map a PMD across the end of a file, and a GPU
+	 * writes whole blocks.
+	 */
+	if (unit != PMD_SIZE && !(b && test_bit(KVL_B_LENT, &b->flags)))
 		unit = PAGE_SIZE;
 	return kvl_region_zero(r, old, min(size, round_up(old, unit)));
 }

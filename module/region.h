@@ -202,6 +202,10 @@ void kvl_block_sample(struct kvl_region *r, u64 index, struct kvl_block *b,
 void kvl_block_mark_written(struct kvl_region *r, u64 index,
 			    struct kvl_block *b);
 u64 kvl_block_detach(struct kvl_region *r, struct kvl_block *b);
+/* The same, and takes the lock of a folio that others may hold. */
+u64 kvl_block_detach_locked(struct kvl_region *r, struct kvl_block *b);
+/* Sets KVLIFT_LOC_ERROR, and no new generation: the block is where it was. */
+void kvl_change_error(struct kvl_region *r, u64 index, struct kvl_block *b);
 void kvl_block_drop_shadow(struct kvl_region *r, struct kvl_block *b);
 void kvl_block_attach_shadow(struct kvl_region *r, u64 index,
 			     struct kvl_block *b, u64 addr);

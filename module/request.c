@@ -55,6 +55,43 @@ bool kvl_request_in_place(const struct kvl_request *p, u64 loc)
 	return tier <= p->tier && (tier != KVLIFT_TIER_GPU || !p->lease_ms);
 }
 
+/* In a word of a leased block, which is present: what the request made of it. */
+#define LOC_MADE		KVLIFT_LOC_RESERVED
+#define LOC_MADE_OF_RESERVED	KVLIFT_LOC_INLINE
+#define LOC_MADE_OF_LOST	KVLIFT_LOC_ERROR
+#define LOC_MADE_ANY		(LOC_MADE | LOC_MADE_OF_RESERVED | \
+				 LOC_MADE_OF_LOST)
+
+static u64 made_bits(enum kvl_made made)
+{
+	switch (made) {
+	case KVL_MADE:
+		return LOC_MADE;
+	case KVL_MADE_OF_RESERVED:
+		return LOC_MADE_OF_RESERVED;
+	case KVL_MADE_OF_LOST:
+		return LOC_MADE_OF_LOST;
+	case KVL_MADE_NOT:
+		break;
+	}
+	return 0;
+}
+
+/* Nobody was told of it, and nobody else has taken it for what it is not. */
+static void unmake(struct kvl_request *p, u64 index, struct kvl_block *b,
+		   u64 loc)
+{
+	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(p->r), loc);
+
+	if (!(loc & LOC_MADE_ANY) || !p->error || s->leases ||
+	    test_bit(KVL_B_MOVING, &b->flags))
+		return;
+	kvl_gpu_unmake(p, index, b,
+		       loc & LOC_MADE		  ? KVL_MADE :
+		       loc & LOC_MADE_OF_RESERVED ? KVL_MADE_OF_RESERVED :
+						    KVL_MADE_OF_LOST);
+}
+
 /* The slot of a block that the request holds a lease on, or held. */
 static void unlease_slot(struct kvl_request *p, struct kvl_slot *s)
 {
@@ -70,9 +107,11 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 {
 	struct kvl_block *b = kvl_region_find(p->r, index);
 	struct kvl_pool *pool = kvl_region_pool(p->r);
+	bool same;
 
 	kvl_block_lock(b);
-	if (!((b->loc ^ loc) & KVL_LOC_PLACE)) {
+	same = !((b->loc ^ loc) & KVL_LOC_PLACE);
+	if (same) {
 		struct kvl_slot *s = kvl_mem_slot(pool, kvl_block_home(b));
 
 		/* The generation may have gone round: then there is none. */
@@ -84,6 +123,8 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 	}
 	if (p->gpu)
 		unlease_slot(p, kvl_mem_slot(pool, loc));
+	if (same)
+		unmake(p, index, b, loc);
 	kvl_block_unlock(b);
 	if (p->flags & KVLIFT_REQ_PIN)
 		kvl_domain_unpin(p->r->domain, kvlift_loc_tier(loc), 1);
@@ -101,6 +142,9 @@ static void unlease(struct kvl_request *p)
 	for (i = 0; i <= p->last - p->start; i++)
 		if (p->locs[i])
 			unlease_block(p, p->start + i, p->locs[i]);
+	/* Stores of a GPU are not seen one by one. */
+	if (p->flags & KVLIFT_REQ_WRITE && !p->error)
+		kvl_inode_modified(&p->r->inode);
 	WRITE_ONCE(p->leased, false);
 	/* Who could not move them may now. */
 	kvl_pool_slot_freed(pool);
@@ -123,7 +167,10 @@ static void gpu_lease(struct kvl_request *p, u64 index, struct kvl_block *b,
 	kvl_heat_touch(p->r, index, b, 1);
 }
 
-/* The block is in place and locked: keeps it there. 0, -EDQUOT, -EPERM. */
+/*
+ * The block is in place and locked: keeps it there. 0, -EDQUOT, -EAGAIN, -EPERM,
+ * -ENODEV.
+ */
 static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
@@ -133,13 +180,16 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 
 	if (p->flags & WRITER_FLAGS && kvl_seal_is_on(p->r))
 		return -EPERM;
+	if (p->gpu && READ_ONCE(p->gpu->m.dead))
+		return -ENODEV;
 	if (s->leases == U16_MAX || s->held == U16_MAX ||
 	    !count_lease(p, id))
-		return -EDQUOT;
+		/* By itself it would fit, as was judged: an engine comes again. */
+		return p->gpu ? -EAGAIN : -EDQUOT;
 	s->leases++;
 	if (p->gpu)
 		gpu_lease(p, index, b, s);
-	p->locs[index - p->start] = b->loc;
+	p->locs[index - p->start] = b->loc & ~LOC_MADE_ANY;
 	WRITE_ONCE(p->leased, true);
 	return 0;
 }
@@ -149,6 +199,11 @@ void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
 {
 	if (!err && p->lease_ms)
 		err = lease(p, index, b);
+	if (err && p->made)
+		kvl_gpu_unmake(p, index, b, p->made);
+	else if (p->made)
+		p->locs[index - p->start] |= made_bits(p->made);
+	p->made = KVL_MADE_NOT;
 	if (err) {
 		WRITE_ONCE(p->error, err);
 		atomic64_inc(&p->failed);
@@ -218,6 +273,11 @@ static void mark_written(struct kvl_request *p)
 {
 	u64 i;
 
+	/* What it has may be needed yet. */
+	if (READ_ONCE(p->gpu->m.dead)) {
+		WRITE_ONCE(p->error, -ENODEV);
+		return;
+	}
 	for (i = 0; i <= p->last - p->start; i++) {
 		struct kvl_block *b;
 
@@ -251,7 +311,7 @@ static void end_work(struct work_struct *work)
 	if (READ_ONCE(p->state) == KVL_REQ_WAITING) {
 		if (grants_writing(p))
 			mark_written(p);
-		else
+		if (p->error)
 			unlease(p);
 		post(p);
 		return;
@@ -329,7 +389,7 @@ static bool try_now(struct kvl_request *p)
 		if (!b || !kvl_block_trylock(b))
 			break;
 		/* Of a lease holes have to be filled first. */
-		good = !(b->loc & KVLIFT_LOC_ERROR) &&
+		good = (!(b->loc & KVLIFT_LOC_ERROR) || p->gpu) &&
 		       (kvl_block_home(b) ? kvl_request_in_place(p, b->loc) :
 					    !p->lease_ms);
 		if (good)

@@ -279,7 +279,7 @@ static void kill_sb(struct super_block *sb)
 		kvl_gpu_stop(pool);
 		for (i = 0; i < KVLIFT_NR_TIERS; i++)
 			cancel_delayed_work_sync(&pool->tiers[i].reclaim);
-		kvl_move_wait(pool, 1);
+		kvl_move_wait_all(pool);
 	}
 	kvl_kill_litter_super(sb);
 	if (pool)

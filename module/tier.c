@@ -283,6 +283,9 @@ u64 kvl_tier_high(struct kvl_tier *t, u64 slots, u32 percent)
 {
 	u64 max = DIV_ROUND_UP_ULL(slots, 4);
 
+	/* Nothing waits for a slot of a GPU that is this small. */
+	if (t->id == KVLIFT_TIER_GPU && slots < 4)
+		return 0;
 	if (!kvl_tier_below(t->pool, t->id))
 		return 0;
 	return clamp(slots * percent / 100, min(4, max), max);
@@ -453,6 +456,9 @@ int kvl_pool_wait_slot(struct kvl_pool *pool, unsigned int seq)
 	unsigned int id;
 	long left;
 
+	/* A slot may become free again and again, and not be of use to us. */
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	/* From now on workers do not rest. */
 	atomic_inc(&pool->slot_waiters);
 	for (id = KVLIFT_TIER_DRAM; id <= KVLIFT_TIER_CXL; id++)

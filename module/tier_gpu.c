@@ -45,16 +45,43 @@ static int gpu_alloc(struct kvl_member *m, u32 *id)
 	return 0;
 }
 
+static u64 high(struct kvl_member *m)
+{
+	return kvl_tier_high(m->tier, READ_ONCE(m->got),
+			     m->tier->pool->opts.high);
+}
+
+bool kvl_gpu_is_short(struct kvl_member *m)
+{
+	return !READ_ONCE(m->dead) && READ_ONCE(m->nfree) < high(m);
+}
+
+s64 kvl_gpu_missing(struct kvl_tier *t)
+{
+	s64 sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_member *m = t->members[i];
+
+		if (kvl_gpu_is_short(m))
+			sum += high(m) - READ_ONCE(m->nfree);
+	}
+	return sum;
+}
+
 /* What a GPU still uses is free when it does no more. */
 static void gpu_free(struct kvl_member *m, u32 id)
 {
 	struct kvl_slot *s = kvl_member_slot(m, id);
 
 	spin_lock(&m->lock);
-	if (s->held)
+	if (s->held) {
 		s->orphan = true;
-	else
+		kvl_to_gpu(m)->norphan++;
+	} else {
 		put_free(kvl_to_gpu(m), s);
+	}
 	spin_unlock(&m->lock);
 }
 
@@ -66,6 +93,7 @@ void kvl_gpu_unlease(struct kvl_gpu *g, struct kvl_slot *s, bool write)
 	s->written -= write;
 	if (s->orphan && !s->held) {
 		s->orphan = false;
+		g->norphan--;
 		put_free(g, s);
 	}
 	spin_unlock(&g->m.lock);
@@ -92,6 +120,7 @@ static void gpu_submit(struct kvl_copy *copy)
 static void gpu_drain(struct kvl_member *m)
 {
 	cancel_delayed_work_sync(&kvl_to_gpu(m)->bury);
+	cancel_delayed_work_sync(&kvl_to_gpu(m)->late);
 }
 
 static void gpu_destroy(struct kvl_member *m)
@@ -142,8 +171,8 @@ static bool bury_one(struct kvl_gpu *g, struct kvl_slot *s)
 	kvl_block_lock(b);
 	if (kvl_block_home(b) == s->addr) {
 		busy = test_bit(KVL_B_MOVING, &b->flags);
-		if (!busy && !kvl_gpu_leave(r, index, b))
-			g->nr_lost++;
+		if (!busy)
+			kvl_gpu_leave(r, index, b);
 	}
 	kvl_block_unlock(b);
 	iput(&r->inode);
@@ -168,17 +197,13 @@ static void bury(struct work_struct *work)
 		cond_resched();
 	}
 	spin_lock(&m->lock);
-	for (i = 0; i < m->got; i++) {
-		struct kvl_slot *s = kvl_member_slot(m, i);
-
-		left += !s->free && !s->orphan;
-	}
+	left = m->got - m->nfree - g->norphan;
 	spin_unlock(&m->lock);
 	if ((busy || left) && !READ_ONCE(g->pool->stopping))
 		queue_delayed_work(g->pool->wq, &g->bury, BURY_RETRY);
-	else if (g->nr_lost)
-		pr_warn("pool %u: %llu blocks are lost with %s: they had no copy below\n",
-			g->pool->id, g->nr_lost, m->name);
+	else if (atomic64_read(&g->nr_lost))
+		pr_warn("pool %u: %lld blocks are lost with %s: they had no copy below\n",
+			g->pool->id, (s64)atomic64_read(&g->nr_lost), m->name);
 }
 
 void kvl_gpu_die(struct kvl_gpu *g)
@@ -292,21 +317,22 @@ static void revive(struct kvl_gpu *g, u32 slots)
 	struct kvl_member *m = &g->m;
 	u32 i;
 
-	spin_lock(&m->lock);
+	/* Nobody else does anything with it. */
 	INIT_LIST_HEAD(&g->free);
+	m->nfree = 0;
+	for (i = slots; i--;) {
+		put_free(g, kvl_member_slot(m, i));
+		if (!(i % KVL_SEG_SLOTS))
+			cond_resched();
+	}
+	spin_lock(&m->lock);
 	m->asked = slots;
 	m->got = slots;
-	m->nfree = 0;
 	m->draining = false;
 	m->dead = false;
-	for (i = slots; i--;) {
-		struct kvl_slot *s = kvl_member_slot(m, i);
-
-		s->orphan = false;
-		put_free(g, s);
-	}
+	atomic64_add(m->nfree, &m->tier->nfree);
 	spin_unlock(&m->lock);
-	g->nr_lost = 0;
+	atomic64_set(&g->nr_lost, 0);
 	g->attached = true;
 	kvl_pool_resized(g->pool);
 }

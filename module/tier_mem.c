@@ -196,7 +196,8 @@ void kvl_mem_recheck(struct kvl_pool *pool, u64 addr)
 /* From now on bad. True when it was free. Needs the member's lock. */
 static bool mark_bad(struct kvl_mem *mem, struct kvl_slot *s)
 {
-	bool was_free = s->free;
+	/* What is free in a window is not frozen, and not the member's. */
+	bool was_free = s->free && !s->window;
 
 	WRITE_ONCE(s->bad, true);
 	if (was_free) {

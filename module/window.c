@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "move.h"
@@ -16,11 +17,34 @@
 /* Between two looks at a slot that somebody uses, when the window ends. */
 #define END_RETRY	(HZ / 100 + 1)
 
-/* Nobody holds it but who may. */
+static int known_pins(const struct kvl_slot *s)
+{
+	return min_t(int, s->pins, atomic_read(&s->folio->_pincount));
+}
+
+/*
+ * Somebody may map a page meanwhile, or pin one: then it is held, rather than
+ * the one be taken for the other. Pins that were to be expected and are gone
+ * hide no others.
+ */
+bool kvl_window_unheld(const struct kvl_slot *s)
+{
+	struct folio *folio = s->folio;
+	int maps = folio_mapcount(folio), pins = known_pins(s), refs;
+
+	/* Between two looks at the others, which are to be the same. */
+	smp_rmb();
+	refs = folio_ref_count(folio);
+	/* See above. */
+	smp_rmb();
+	return refs == 1 + pins + maps && maps == folio_mapcount(folio) &&
+	       pins == known_pins(s);
+}
+
+/* And no GPU that was promised it. */
 static bool unheld(const struct kvl_slot *s)
 {
-	return !s->held && folio_ref_count(s->folio) ==
-				   1 + s->pins + folio_mapcount(s->folio);
+	return !s->held && kvl_window_unheld(s);
 }
 
 static void count(struct kvl_pool *pool, u64 addr, int delta)
@@ -157,7 +181,9 @@ int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool, u32 nr,
 		return -ENOSPC;
 	}
 	while (w->nr < nr && !err) {
-		err = take_one(w, node, &addr);
+		err = fatal_signal_pending(current) ?
+			      -EINTR :
+			      take_one(w, node, &addr);
 		if (err)
 			break;
 		s = kvl_mem_slot(pool, addr);
@@ -238,6 +264,9 @@ void kvl_window_destroy(struct kvl_window *w)
 	struct kvl_pool *pool = w->pool;
 	u32 i;
 
+	spin_lock(&w->lock);
+	w->ending = true;
+	spin_unlock(&w->lock);
 	cancel_work_sync(&w->reclaim);
 	for (i = 0; i < w->nr; i++) {
 		struct kvl_slot *s = w->slots[i];
@@ -300,14 +329,39 @@ static void look_at_held(struct kvl_window *w)
 		}
 }
 
-int kvl_window_alloc(struct kvl_window *w, u64 *addr)
+/* Slots that no block may live in. */
+static u32 kept(const struct kvl_window *w)
 {
-	struct kvl_slot *s;
+	return max(w->ready / 8, 1u);
+}
+
+/* Needs the lock. */
+static bool has_free(struct kvl_window *w, bool home)
+{
+	u32 keep = home ? kept(w) : 0;
+
+	if (w->nfree <= keep)
+		look_at_held(w);
+	return w->nfree > keep;
+}
+
+bool kvl_window_has_free(struct kvl_window *w, bool home)
+{
+	bool has;
 
 	spin_lock(&w->lock);
-	if (list_empty(&w->free))
-		look_at_held(w);
-	s = list_first_entry_or_null(&w->free, struct kvl_slot, lru);
+	has = has_free(w, home);
+	spin_unlock(&w->lock);
+	return has;
+}
+
+int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr)
+{
+	struct kvl_slot *s = NULL;
+
+	spin_lock(&w->lock);
+	if (has_free(w, home))
+		s = list_first_entry(&w->free, struct kvl_slot, lru);
 	if (s) {
 		list_del_init(&s->lru);
 		s->free = false;
@@ -349,8 +403,10 @@ void kvl_window_unlease(struct kvl_slot *s, bool write)
 
 void kvl_window_kick(struct kvl_window *w)
 {
-	if (w->nr && !READ_ONCE(w->pool->stopping))
+	spin_lock(&w->lock);
+	if (w->nr && !w->ending && !READ_ONCE(w->pool->stopping))
 		queue_work(w->pool->wq, &w->reclaim);
+	spin_unlock(&w->lock);
 }
 
 /* The whole slot that the fault is in. */

@@ -41,6 +41,7 @@ struct vm_area_struct;
  * @held:	given up, and held by somebody
  * @reclaim:	makes room
  * @hand:	where it goes on
+ * @ending:	it is not to begin any more
  */
 struct kvl_window {
 	struct kvl_pool *pool;
@@ -53,6 +54,7 @@ struct kvl_window {
 	struct list_head held;
 	struct work_struct reclaim;
 	u32 hand;
+	bool ending;
 };
 
 /* Takes slots from the pool. -ENOSPC, -EINTR, -ENOMEM. */
@@ -62,8 +64,15 @@ void kvl_window_destroy(struct kvl_window *w);
 int kvl_window_ready(struct kvl_window *w, u64 first, u64 count);
 int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
 
-/* A free slot. -ENOSPC. */
-int kvl_window_alloc(struct kvl_window *w, u64 *addr);
+/*
+ * A free slot. As the @home of a block it may be none of the last ones, which
+ * copies pass through: they must get on. -ENOSPC.
+ */
+int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr);
+/* Whether there would be one just now. */
+bool kvl_window_has_free(struct kvl_window *w, bool home);
+/* Nobody holds the slot of a window but its mappings and its registration. */
+bool kvl_window_unheld(const struct kvl_slot *s);
 /* A slot of a window is given up; called by the back end of its member. */
 void kvl_window_put(struct kvl_slot *s);
 /* A lease on a slot whose block has left it is over. */

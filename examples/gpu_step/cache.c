@@ -145,7 +145,7 @@ static void take_event(struct cache *c, const struct kvlift_event *e)
 {
 	struct want *w = &c->wants[e->cookie % c->nr_wants];
 
-	if (e->res == -EDQUOT || e->res == -ENOSPC || e->res == -EBUSY) {
+	if (e->res == -EAGAIN || e->res == -ENOSPC || e->res == -EBUSY) {
 		w->state = REFUSED;
 		return;
 	}

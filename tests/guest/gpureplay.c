@@ -127,7 +127,7 @@ static bool want(struct mv_lease *l, uint64_t first, uint64_t n, uint32_t flags)
 	if (!l->res)
 		return true;
 	st.refused++;
-	CHECK(l->res == -EBUSY || l->res == -ENOSPC,
+	CHECK(l->res == -EBUSY || l->res == -ENOSPC || l->res == -EAGAIN,
 	      "blocks %" PRIu64 " + %" PRIu64 ", flags %#x: %s", first, n,
 	      flags, strerror(-l->res));
 	return false;

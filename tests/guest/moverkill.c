@@ -251,7 +251,7 @@ static void engine_step(uint64_t *rnd)
 	l = mv_acquire(q, fd, b, n, how);
 	if (l.res) {
 		ADD(sh->refused);
-		if (l.res != -EDQUOT && l.res != -ENOSPC && l.res != -EBUSY)
+		if (l.res != -EAGAIN && l.res != -ENOSPC && l.res != -EBUSY)
 			bad(b, "acquire %#x: %s", how, strerror(-l.res));
 		for (uint64_t i = 0; i < n; i++)
 			PUT(sh->e[b + i].at_risk, was[i]);

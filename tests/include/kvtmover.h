@@ -46,9 +46,9 @@ struct mv {
 			   int32_t *res);
 	void *arg; /* of the hook */
 	uint64_t nr_in, nr_out, nr_cancel, nr_peer;
-	struct mv *peer; /* that it can copy from */
+	struct mv *peer;   /* that it can copy from */
 	int dmabuf, memfd; /* of the GPU's memory, or -1 */
-	int error; /* of the ENTER that ended the thread */
+	int error;	   /* of the ENTER that ended the thread */
 	bool stop, started;
 	pthread_t thread;
 };
@@ -364,7 +364,8 @@ KVT_FN bool mv_open_dmabuf(struct mv *m, int dir, uint64_t slots)
 		.name = "udmabuf",
 	};
 	m->fd = MUST(ioctl(dir, KVLIFT_IOC_MOVER, &m->att));
-	m->gpu = MUST(mmap(NULL, slots * m->bs, MV_RW, MAP_SHARED, m->memfd, 0));
+	m->gpu =
+		MUST(mmap(NULL, slots * m->bs, MV_RW, MAP_SHARED, m->memfd, 0));
 	return true;
 }
 

@@ -455,6 +455,7 @@ struct kvlift_submit {
  *		-ENXIO	beyond the end of the file
  *		-ENODEV	the pool has no such tier, or the attachment failed
  *		-EDQUOT	more leases than the domain may hold
+ *		-EAGAIN	for a GPU or window: just now, as others hold some
  *		-ENOSPC	no slot became free
  *		-ENOMEM	no memory for the records of the blocks
  *		-EIO	a block cannot be read
