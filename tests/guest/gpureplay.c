@@ -331,7 +331,7 @@ int main(int argc, char **argv)
 	fill();
 	if (strcmp(argv[4], "udmabuf")) {
 		mv_open(&m, dir, strtoull(argv[3], NULL, 0),
-			strtoull(argv[4], NULL, 0), 20000 * mv_slow());
+			strtoull(argv[4], NULL, 0), 15000 * mv_slow());
 		m.reverse = true;
 	} else if (!mv_open_dmabuf(&m, dir, strtoull(argv[3], NULL, 0))) {
 		fprintf(stderr, "gpureplay: no /dev/udmabuf\n");
