@@ -95,6 +95,7 @@ void kvl_move_leaving(struct kvl_move *m, int delta)
 	unsigned int tier = kvl_addr_tier(m->copy.src);
 
 	atomic_add(delta, &m->copy.pool->tiers[tier].leaving);
+	atomic_add(delta, &kvl_addr_member(m->copy.pool, m->copy.src)->leaving);
 	kvl_domain_leaving(m->r->domain, tier, delta);
 }
 

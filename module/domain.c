@@ -457,11 +457,14 @@ u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)
 
 bool kvl_domain_pin(struct kvl_domain *d, unsigned int tier, u64 slots)
 {
-	struct kvl_domain *root = d->pool->root_domain, *i;
-	/* What windows have is not counted as the tier's. */
-	u64 all = READ_ONCE(d->pool->tiers[tier].slots) +
-		  atomic64_read(&root->tier[tier].pinned);
+	struct kvl_tier *t = &d->pool->tiers[tier];
+	u64 all = READ_ONCE(t->slots);
+	struct kvl_domain *i;
+	unsigned int n;
 
+	/* What windows have is not counted as the tier's. */
+	for (n = 0; n < t->nr_members; n++)
+		all += READ_ONCE(t->members[n]->nwindow);
 	for (i = d; i; i = i->parent) {
 		u64 base = READ_ONCE(i->tier[tier].limit) ?: all;
 

@@ -199,7 +199,8 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
  * A hole gets a slot of the request's GPU, with nothing in it. Needs the block's
  * lock and keeps it. -EAGAIN: no slot just now.
  */
-int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b);
+int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b,
+		enum kvl_made *made);
 /* The request has failed, and nobody was told: what was made is a hole again. */
 void kvl_gpu_unmake(struct kvl_request *p, u64 index, struct kvl_block *b,
 		    enum kvl_made made);

@@ -191,12 +191,39 @@ int kvl_gpu_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 	return err;
 }
 
+/* The copy below moves down: it is not frozen then. */
+static bool sinks(struct kvl_pool *pool, struct kvl_block *b)
+{
+	return test_bit(KVL_B_MOVING, &b->flags) &&
+	       kvl_addr_is_memory(b->shadow) &&
+	       folio_ref_count(kvl_addr_folio(pool, b->shadow));
+}
+
+/* The current task would have to: of what moves to another GPU, that one's. */
+static bool would_copy(struct kvl_gpu *g, bool moving)
+{
+	struct kvl_tier *t = g->m.tier;
+	unsigned int i;
+
+	if (kvl_mover_is_current(g))
+		return true;
+	for (i = 0; moving && i < t->nr_members; i++) {
+		struct kvl_gpu *o = kvl_to_gpu(t->members[i]);
+
+		if (kvl_mover_reaches(o, g) && kvl_mover_is_current(o))
+			return true;
+	}
+	return false;
+}
+
 bool kvl_gpu_is_mine(struct kvl_region *r, struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
 
-	return kvl_mover_is_current(g) && !READ_ONCE(g->m.dead) &&
+	bool moving = test_bit(KVL_B_MOVING, &b->flags);
+
+	return would_copy(g, moving) && !READ_ONCE(g->m.dead) &&
 	       (home_slot(r, b)->written || !kvl_gpu_has_copy(pool, b));
 }
 
@@ -206,6 +233,7 @@ int kvl_gpu_bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
 	bool moving = test_bit(KVL_B_MOVING, &b->flags);
+	bool has = kvl_gpu_has_copy(pool, b) && !home_slot(r, b)->written;
 	bool wait = home_slot(r, b)->written || moving;
 	struct kvl_batch batch;
 
@@ -213,12 +241,15 @@ int kvl_gpu_bring(struct kvl_region *r, u64 index, struct kvl_block *b,
 		/* What moves ends soon, and still has the slots. */
 		if (!moving)
 			kvl_gpu_leave(r, index, b);
-	} else if (!wait && kvl_gpu_has_copy(pool, b)) {
-		/* A GPU that reads its slot goes on doing so. */
+	} else if (has && !sinks(pool, b)) {
+		/*
+		 * A GPU that reads its slot goes on doing so, and what a move to
+		 * another has copied is thrown away.
+		 */
 		drop(r, index, b, why);
-	} else if (moving && kvl_gpu_has_copy(pool, b)) {
+	} else if (has) {
 		/* That copy moves down: no mover is waited for. */
-	} else if (here || kvl_mover_is_current(g)) {
+	} else if (here || would_copy(g, moving)) {
 		kvl_block_unlock(b);
 		return -EDEADLK;
 	} else if (!wait) {

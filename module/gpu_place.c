@@ -239,7 +239,8 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	return to_the_gpu(batch, p, index, b);
 }
 
-int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b)
+int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b,
+		enum kvl_made *made)
 {
 	/* What is lost is charged, too, and replaced as a whole. */
 	bool charged = kvl_block_charged(b), lost = kvl_block_lost(b);
@@ -269,7 +270,7 @@ int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b)
 	kvl_block_mark_written(p->r, index, b);
 	set_bit(KVL_B_LENT, &b->flags);
 	kvl_block_attach(p->r, index, b, dst);
-	p->made = lost ? KVL_MADE_OF_LOST : charged ? KVL_MADE_OF_RESERVED : KVL_MADE;
+	*made = lost ? KVL_MADE_OF_LOST : charged ? KVL_MADE_OF_RESERVED : KVL_MADE;
 	return 0;
 }
 

@@ -254,9 +254,15 @@ static void ring_vm_open(struct vm_area_struct *vma)
 static void ring_vm_close(struct vm_area_struct *vma)
 {
 	struct kvl_gpu *g = vma->vm_private_data;
+	bool used;
 
-	if (atomic_dec_and_test(&g->ring_maps))
-		kvl_mover_fail(g, "its rings are not mapped any more");
+	if (!atomic_dec_and_test(&g->ring_maps))
+		return;
+	spin_lock(&g->m.lock);
+	used = g->m.nfree != g->m.got;
+	spin_unlock(&g->m.lock);
+	/* When nothing is there it is the orderly way. */
+	kvl_mover_fail(g, used ? "its rings are not mapped any more" : NULL);
 }
 
 static const struct vm_operations_struct ring_vm_ops = {

@@ -83,6 +83,7 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 	bool gpu = t->id == KVLIFT_TIER_GPU;
 	unsigned int n = 0, looked = 0, most = (gpu ? 64 : 4) * nr;
 	struct kvl_slot *s, *tmp;
+	LIST_HEAD(others);
 	LIST_HEAD(seen);
 
 	spin_lock(&t->lru_lock);
@@ -92,8 +93,11 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 		if (n == nr || looked++ == most)
 			break;
 		/* Another GPU's slots are of no use to one that lacks some. */
-		if (gpu && !kvl_gpu_is_short(kvl_addr_member(t->pool, s->addr)))
+		if (gpu && !kvl_gpu_is_short(kvl_addr_member(t->pool,
+							     s->addr))) {
+			list_move(&s->lru, &others);
 			continue;
+		}
 		list_move(&s->lru, &seen);
 		/* That of a window helps its owner only (window.h). */
 		if (s->window)
@@ -106,6 +110,8 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 		v[n].addr = s->addr;
 		n++;
 	}
+	/* Out of the way, too: they would be all that is ever looked at. */
+	list_splice(&others, lru);
 	list_splice(&seen, lru);
 	spin_unlock(&t->lru_lock);
 	return n;

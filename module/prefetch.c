@@ -277,6 +277,7 @@ static bool lock_block(struct kvl_batch *batch, struct kvl_request *p,
 static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		 struct kvl_block *b)
 {
+	enum kvl_made made = KVL_MADE_NOT;
 	u64 home, dst;
 	int err = 0;
 
@@ -287,7 +288,7 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		err = -ENXIO;
 	} else if (!home && p->lease_ms) {
 		err = p->flags & KVLIFT_REQ_NEW ?
-			      kvl_gpu_new(p, index, b) :
+			      kvl_gpu_new(p, index, b, &made) :
 			      kvl_block_populate(p->r, index, b);
 		home = err ? 0 : kvl_block_home(b);
 	} else if (b->loc & KVLIFT_LOC_ERROR && !kvl_addr_is_gpu(home)) {
@@ -326,7 +327,7 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		return err;
 	}
 	if (p->q)
-		kvl_request_block(p, index, b, err);
+		kvl_request_made(p, index, b, err, made);
 	kvl_block_unlock(b);
 	return 0;
 }

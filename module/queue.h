@@ -72,7 +72,6 @@ enum kvl_lack {
  * @cancelled:	the worker goes on no further
  * @state:	see above, under the queue's lock
  * @leased:	leases are held for the blocks that have a word in @locs
- * @made:	of the block that is looked at, the worker's
  * @marked:	those leases are for writing, and the blocks know it
  * @locs:	location words of leased blocks, by number from @start; for flags
  *		they have what was made of the block (request.c)
@@ -110,7 +109,6 @@ struct kvl_request {
 	bool cancelled;
 	bool leased;
 	bool marked;
-	enum kvl_made made;
 	enum kvl_req_state state;
 	u64 *locs;
 	u32 event;
@@ -124,6 +122,10 @@ bool kvl_request_in_place(const struct kvl_request *p, u64 loc);
 /* A block is in place, or cannot be; its lock is held. */
 void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
 		       int err);
+
+/* The same of a block that the request has made just now. */
+void kvl_request_made(struct kvl_request *p, u64 index, struct kvl_block *b,
+		      int err, enum kvl_made made);
 
 /* Drops one of @pending. The last one ends the request; from any context. */
 void kvl_request_put(struct kvl_request *p);

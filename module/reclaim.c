@@ -35,7 +35,7 @@ struct kvl_share {
 static s64 missing(struct kvl_tier *t)
 {
 	if (t->id == KVLIFT_TIER_GPU)
-		return kvl_gpu_missing(t) - atomic_read(&t->leaving);
+		return kvl_gpu_missing(t);
 	return READ_ONCE(t->high) + kvl_tier_surplus(t) -
 	       atomic64_read(&t->nfree) - atomic_read(&t->leaving);
 }

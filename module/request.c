@@ -194,22 +194,27 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 	return 0;
 }
 
-void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
-		       int err)
+void kvl_request_made(struct kvl_request *p, u64 index, struct kvl_block *b,
+		      int err, enum kvl_made made)
 {
 	if (!err && p->lease_ms)
 		err = lease(p, index, b);
-	if (err && p->made)
-		kvl_gpu_unmake(p, index, b, p->made);
-	else if (p->made)
-		p->locs[index - p->start] |= made_bits(p->made);
-	p->made = KVL_MADE_NOT;
+	if (err && made)
+		kvl_gpu_unmake(p, index, b, made);
+	else if (made)
+		p->locs[index - p->start] |= made_bits(made);
 	if (err) {
 		WRITE_ONCE(p->error, err);
 		atomic64_inc(&p->failed);
 	} else {
 		atomic64_inc(&p->ready);
 	}
+}
+
+void kvl_request_block(struct kvl_request *p, u64 index, struct kvl_block *b,
+		       int err)
+{
+	kvl_request_made(p, index, b, err, KVL_MADE_NOT);
 }
 
 void kvl_request_free(struct kvl_request *p)

@@ -141,6 +141,7 @@ struct kvl_tier_ops {
  * @nlost:	slots out of use: pinned by somebody else, or failed
  * @nbad:	of these, those whose memory has failed: they never come back
  * @nshadow:	slots that hold a shadow
+ * @leaving:	blocks on their way out of it
  * @nwindow:	slots that are part of a window, and not of the capacity
  * @filling:	slots are still being acquired in the background
  * @dead:	the device is gone: nothing new goes there
@@ -177,6 +178,7 @@ struct kvl_member {
 	u64 nlost;
 	u64 nbad;
 	atomic64_t nshadow;
+	atomic_t leaving;
 	u64 nwindow;
 	bool filling;
 	bool dead;

@@ -64,8 +64,10 @@ s64 kvl_gpu_missing(struct kvl_tier *t)
 	for (i = 0; i < t->nr_members; i++) {
 		struct kvl_member *m = t->members[i];
 
+		/* One that is slow to empty holds up no other. */
 		if (kvl_gpu_is_short(m))
-			sum += high(m) - READ_ONCE(m->nfree);
+			sum += max((s64)(high(m) - READ_ONCE(m->nfree)) -
+					   atomic_read(&m->leaving), 0);
 	}
 	return sum;
 }

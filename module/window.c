@@ -335,11 +335,26 @@ static u32 kept(const struct kvl_window *w)
 	return max(w->ready / 8, 1u);
 }
 
+/* Those whose memory has failed meanwhile. Needs the lock. */
+static void drop_bad(struct kvl_window *w)
+{
+	struct kvl_slot *s;
+
+	while ((s = list_first_entry_or_null(&w->free, struct kvl_slot, lru)) &&
+	       READ_ONCE(s->bad)) {
+		s->free = false;
+		s->orphan = true;
+		w->nfree--;
+		list_move_tail(&s->lru, &w->held);
+	}
+}
+
 /* Needs the lock. */
 static bool has_free(struct kvl_window *w, bool home)
 {
 	u32 keep = home ? kept(w) : 0;
 
+	drop_bad(w);
 	if (w->nfree <= keep)
 		look_at_held(w);
 	return w->nfree > keep;
