@@ -138,8 +138,6 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 		struct inode *inode = &m->r->inode;
 
 		ok += !m->copy.error;
-		if (m->counted)
-			kvl_gpu_count(m, -1);
 		mempool_free(m, pool->move_mempool);
 		atomic_dec(&kvl_objects.moves);
 		iput(inode);

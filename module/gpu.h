@@ -70,7 +70,10 @@ struct kvl_command {
  * @threads:	that copy: pid and start time
  * @peers:	by member, generation of the attachment whose memory the mover can
  *		reach, 0 for none
- * @owner:	process that attached: when its leader was started
+ * @owner:	address space of the process that attached, held
+ * @starved:	since when blocks could not leave for want of a slot in the window
+ *		(jiffies), 0: they could
+ * @wanted:	somebody has found no slot free
  * @win:	the window
  * @users:	the attachment's file and its queues
  * @ring_maps:	mappings of the rings
@@ -109,7 +112,9 @@ struct kvl_gpu {
 	} threads[KVL_GPU_THREADS];
 	unsigned int nthreads;
 	u32 peers[KVLIFT_MAX_MEMBERS];
-	u64 owner;
+	struct mm_struct *owner;
+	unsigned long starved;
+	bool wanted;
 	u64 nr_in;
 	u64 nr_out;
 	u64 nr_failed;

@@ -97,6 +97,18 @@ static void drop(struct kvl_region *r, u64 index, struct kvl_block *b,
 				  0);
 }
 
+/* Whoever waits for a block of it does not do so without end. */
+static void look_at_starved(struct kvl_gpu *g)
+{
+	unsigned long since = READ_ONCE(g->starved);
+
+	if (!since)
+		WRITE_ONCE(g->starved, jiffies ?: 1);
+	else if (time_after(jiffies, since +
+				     msecs_to_jiffies(2 * g->deadline_ms)))
+		kvl_mover_fail(g, "its window has no slot for what is wanted back");
+}
+
 /*
  * Memory for a block that leaves a GPU, with whatever else that needs. Nothing is
  * taken that would have to be given back at once: who waits for a slot would be
@@ -111,8 +123,10 @@ static int out_slots(struct kvl_region *r, struct kvl_gpu *g, u64 *dst,
 	*stage = 0;
 	if (!g->dmabuf && !kvl_window_has_free(&g->win, false)) {
 		kvl_window_kick(&g->win);
+		look_at_starved(g);
 		return -ENOSPC;
 	}
+	WRITE_ONCE(g->starved, 0);
 	if (kvl_policy_place(pool, r, dst)) {
 		kvl_reclaim_kick(dram);
 		return -ENOSPC;
@@ -336,6 +350,9 @@ void kvl_gpu_release(struct kvl_move *m)
 		kvl_slot_free(pool, m->keep);
 	m->copy.stage = 0;
 	m->keep = 0;
+	/* Before those are woken who look at it. */
+	if (m->counted)
+		kvl_gpu_count(m, -1);
 	/* Who waits for the end of a move that could not be waited for. */
 	kvl_pool_slot_freed(pool);
 }
@@ -359,7 +376,11 @@ static void read_arrived(struct kvl_move *m, struct list_head *ended)
 	 * write there: it is no proof against the device.
 	 */
 	if (!kvl_move_sum_is_right(m, s->folio)) {
-		kvl_move_fail(m, -EILSEQ, true, ended);
+		m->copy.error = -EILSEQ;
+		if (s->window)
+			kvl_move_fail(m, -EILSEQ, true, ended);
+		else
+			kvl_move_abort(m, ended);
 		return;
 	}
 	m->gpu = KVL_GPU_IN;
@@ -409,9 +430,13 @@ static void leave_arrived(struct kvl_move *m, struct list_head *ended)
 	s = src_slot(m);
 	if (to_gpu(m) && kvl_gpu_is_dead(m->copy.pool, m->copy.dst))
 		m->copy.error = -ENODEV;
+	if (to_memory(m) && READ_ONCE(kvl_mem_slot(m->copy.pool,
+						   m->copy.dst)->bad))
+		m->copy.error = -EHWPOISON;
 	if (m->copy.error) {
 		/* Who has not asked for it may try again at once. */
-		if (m->copy.error != -ENODEV && is_touch(m->why))
+		if (m->copy.error != -ENODEV &&
+		    m->copy.error != -EHWPOISON && is_touch(m->why))
 			kvl_move_mark_error(m, m->copy.error);
 		kvl_move_fail(m, m->copy.error, true, ended);
 	} else if (s->written ||
@@ -460,7 +485,7 @@ static void peer_arrived(struct kvl_move *m, struct list_head *ended)
 	if (!m->copy.error &&
 	    !kvl_mover_reaches(kvl_addr_gpu(pool, m->copy.dst),
 			       kvl_addr_gpu(pool, m->copy.src)))
-		m->copy.error = -ENODEV;
+		m->copy.error = -EBUSY;
 	leave_arrived(m, ended);
 }
 

@@ -24,6 +24,8 @@ static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
+	/* Its owner can write all of it. */
+	set_bit(KVL_B_LENT, &b->flags);
 	kvl_batch_add(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
 	return 0;
 }
@@ -126,6 +128,7 @@ static bool is_worth_trying(struct kvl_request *p, struct kvl_block *b,
 	if (atomic_read(&g->moves) >= (g->depth ?: KVL_MAX_MOVES))
 		return false;
 	if (!READ_ONCE(g->m.nfree)) {
+		WRITE_ONCE(g->wanted, true);
 		kvl_reclaim_kick(g->m.tier);
 		return false;
 	}

@@ -69,7 +69,11 @@ static void disown_slot(struct kvl_pool *pool, struct kvl_slot *s)
 /* A copy below, in memory, of a block that a GPU has; it is frozen. */
 static void attach_shadow(struct kvl_region *r, u64 index, u64 addr)
 {
-	own_slot(r, index, kvl_mem_slot(kvl_region_pool(r), addr), false);
+	struct kvl_slot *s = kvl_mem_slot(kvl_region_pool(r), addr);
+
+	own_slot(r, index, s, false);
+	if (unlikely(READ_ONCE(s->bad)))
+		kvl_memerr_report(folio_pfn(s->folio));
 	kvl_domain_account(r->domain, kvl_addr_tier(addr), 1);
 }
 
@@ -201,8 +205,7 @@ int kvl_block_quiesce(struct kvl_region *r, u64 index, struct kvl_block *b,
 	folio_lock(folio);
 	/* Somebody holds it for sure: then its users need not fault again. */
 	if (!force && (s->leases ||
-		       folio_ref_count(folio) !=
-			       1 + s->pins + folio_mapcount(folio))) {
+		       folio_ref_count(folio) != kvl_slot_refs(s))) {
 		folio_unlock(folio);
 		return -EBUSY;
 	}
@@ -290,5 +293,6 @@ void kvl_block_lose(struct kvl_region *r, u64 index, struct kvl_block *b,
 	b->csum = with_gpu;
 	clear_bit(KVL_B_DIRTY, &b->flags);
 	clear_bit(KVL_B_COMPLETE, &b->flags);
+	clear_bit(KVL_B_LENT, &b->flags);
 	kvl_change_extent(r, index, b, KVLIFT_LOC_RESERVED | KVLIFT_LOC_ERROR);
 }

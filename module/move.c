@@ -165,9 +165,13 @@ static bool allowed(struct kvl_move *m, struct list_head *ended)
 		kvl_move_refuse(m, KVL_C_REFUSED_LEASED, ended);
 		return false;
 	}
-	if (folio_ref_count(s->folio) !=
-	    1 + s->pins + folio_mapcount(s->folio)) {
+	if (folio_ref_count(s->folio) != kvl_slot_refs(s)) {
 		kvl_move_refuse(m, KVL_C_REFUSED_PINNED, ended);
+		return false;
+	}
+	/* A device must not see a page that its owner can change. */
+	if (s->window && to_device(m) && m->proto != KVL_PROTO_DROP) {
+		kvl_move_refuse(m, KVL_C_REFUSED_BUSY, ended);
 		return false;
 	}
 	return true;
@@ -251,7 +255,7 @@ static bool begin_open(struct kvl_move *m)
 			set_bit(KVL_B_DIRTY, &m->b->flags);
 		folio_unlock(folio);
 	}
-	if (folio_ref_count(folio) != 1 + s->pins + folio_mapcount(folio))
+	if (folio_ref_count(folio) != kvl_slot_refs(s))
 		return false;
 	kvl_block_sample(m->r, m->index, m->b, folio);
 	clear_bit(KVL_B_WRITTEN, &m->b->flags);
@@ -276,6 +280,12 @@ static void begin_drop(struct kvl_move **m, struct list_head *ended)
 		clear_bit(KVL_B_DIRTY, &e->b->flags);
 	if (test_bit(KVL_B_DIRTY, &e->b->flags)) {
 		kvl_block_unquiesce(e->r, e->b);
+		if (src_slot(e)->window) {
+			/* See allowed(). */
+			kvl_move_refuse(e, KVL_C_REFUSED_BUSY, ended);
+			*m = NULL;
+			return;
+		}
 		e->proto = must_be_stable(e) ? KVL_PROTO_STOP :
 					       KVL_PROTO_SAMPLE;
 		return;

@@ -280,12 +280,15 @@ static int mmap_rings(struct kvl_gpu *g, struct vm_area_struct *vma)
 		return -EINVAL;
 	vm_flags_set(vma, VM_DONTDUMP | VM_DONTEXPAND | VM_DONTCOPY);
 	vma->vm_private_data = g;
-	vma->vm_ops = &ring_vm_ops;
-	atomic_inc(&g->ring_maps);
 	for (i = 0; i < nr && !err; i++)
 		err = vm_insert_page(vma, vma->vm_start + (i << PAGE_SHIFT),
 				     vmalloc_to_page(g->shared +
 						     (i << PAGE_SHIFT)));
+	if (!err) {
+		/* What fails is not closed. */
+		vma->vm_ops = &ring_vm_ops;
+		atomic_inc(&g->ring_maps);
+	}
 	return err;
 }
 
@@ -429,7 +432,6 @@ static int make_rings(struct kvl_gpu *g)
 
 static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 {
-	g->generation++;
 	g->depth = u->flags & KVLIFT_MOVER_DMABUF ? 0 : u->depth;
 	g->deadline_ms = u->deadline_ms;
 	g->sq_tail = 0;
@@ -438,8 +440,7 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->nthreads = 0;
 	refcount_set(&g->users, 1);
 	atomic_set(&g->ring_maps, 0);
-	g->owner = current->group_leader->start_boottime;
-	memset(g->peers, 0, sizeof(g->peers));
+	g->starved = 0;
 	g->nr_in = 0;
 	g->nr_out = 0;
 	g->nr_failed = 0;

@@ -163,12 +163,14 @@ void kvl_mover_fail(struct kvl_gpu *g, const char *why)
 	}
 	spin_unlock(&g->lock);
 	if (why)
-		pr_warn("pool %u: %s has failed: %s\n", g->pool->id, g->m.name,
+		pr_warn_ratelimited("pool %u: %s has failed: %s\n", g->pool->id, g->m.name,
 			why);
 	/* First, so that nothing is published there any more. */
 	kvl_gpu_die(g);
 	end_all(&list, -ENODEV);
 	kvl_mover_wake(g);
+	/* Its window goes when no queue is left: what lives there need not. */
+	kvl_window_kick(&g->win);
 }
 
 /* Commands past their deadline: told once, then it is over. */

@@ -77,7 +77,7 @@ static struct kvl_domain *pick(struct kvl_domain *top, unsigned int id,
  * cannot be moved is not offered again until everything else was.
  */
 static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
-			    struct kvl_victim *v, unsigned int nr)
+			    bool limit, struct kvl_victim *v, unsigned int nr)
 {
 	struct list_head *lru = &d->tier[t->id].lru;
 	bool gpu = t->id == KVLIFT_TIER_GPU;
@@ -93,7 +93,7 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 		if (n == nr || looked++ == most)
 			break;
 		/* Another GPU's slots are of no use to one that lacks some. */
-		if (gpu && !kvl_gpu_is_short(kvl_addr_member(t->pool,
+		if (gpu && !limit && !kvl_gpu_is_short(kvl_addr_member(t->pool,
 							     s->addr))) {
 			list_move(&s->lru, &others);
 			continue;
@@ -123,9 +123,10 @@ static void plan(struct kvl_domain *d, unsigned int id, s64 n)
 		d->tier[id].planned += n;
 }
 
-/* At most @nr victims at or below @top. */
+/* At most @nr victims at or below @top; @limit: to get below one of those. */
 static unsigned int take(struct kvl_domain *top, struct kvl_tier *t,
-			 bool guard, struct kvl_victim *v, unsigned int nr)
+			 bool guard, bool limit, struct kvl_victim *v,
+			 unsigned int nr)
 {
 	/* A few at a time, so that those with as much give in turn. */
 	unsigned int chunk = t->pool->nr_domains > 1 ? DIV_ROUND_UP(nr, 4) : nr;
@@ -138,7 +139,7 @@ static unsigned int take(struct kvl_domain *top, struct kvl_tier *t,
 		d = pick(top, t->id, guard, &room);
 		if (!d)
 			break;
-		got = collect(d, t, v + n, room);
+		got = collect(d, t, limit, v + n, room);
 		/* Nothing there after all: not again in this call. */
 		plan(d, t->id, got ?: own(d, t->id));
 		n += got;
@@ -174,9 +175,9 @@ static unsigned int victims(struct kvl_tier *t, struct kvl_victim *v,
 
 	spin_lock(&pool->domain_lock);
 	forget_plans(t);
-	n = take(pool->root_domain, t, true, v, nr);
+	n = take(pool->root_domain, t, true, false, v, nr);
 	if (!n && overcommitted(t))
-		n = take(pool->root_domain, t, false, v, nr);
+		n = take(pool->root_domain, t, false, false, v, nr);
 	spin_unlock(&pool->domain_lock);
 	return n;
 }
@@ -196,7 +197,8 @@ unsigned int kvl_policy_over_limit(struct kvl_tier *t, struct kvl_victim *v,
 		u64 over = kvl_domain_over_one(d, t);
 
 		if (over)
-			n += take(d, t, true, v + n, min(over, nr - n));
+			n += take(d, t, true, true, v + n,
+				  min(over, nr - n));
 	}
 	spin_unlock(&pool->domain_lock);
 	return n;

@@ -12,6 +12,7 @@
 
 #include "domain.h"
 #include "gpu.h"
+#include "heat.h"
 #include "move.h"
 #include "policy.h"
 #include "queue.h"
@@ -291,7 +292,10 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 			      kvl_gpu_new(p, index, b, &made) :
 			      kvl_block_populate(p->r, index, b);
 		home = err ? 0 : kvl_block_home(b);
-	} else if (b->loc & KVLIFT_LOC_ERROR && !kvl_addr_is_gpu(home)) {
+	} else if (b->loc & KVLIFT_LOC_ERROR &&
+		   (!kvl_addr_is_gpu(home) ||
+		    (!kvl_request_in_place(p, b->loc) &&
+		     kvl_heat_age(b) < KVL_RETRY_READ))) {
 		err = -EIO;
 	}
 	if (!err && home && p->gpu) {

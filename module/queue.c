@@ -340,6 +340,11 @@ static int queue_release(struct inode *inode, struct file *file)
 		p->error = -ECANCELED;
 		kvl_request_put(p);
 	}
+	/* A mover does not wait for itself, nor who is killed for his own. */
+	if (q->gpu && (kvl_mover_is_current(q->gpu) ||
+		       wait_event_killable(q->wait, all_ended(q))) &&
+	    q->gpu->owner == current->mm)
+		kvl_mover_fail(q->gpu, "its queue was closed with requests");
 	/* I/O that is under way ends. */
 	wait_event(q->wait, all_ended(q));
 	/* Whoever ended the last one has left the lock. */

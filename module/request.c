@@ -394,7 +394,8 @@ static bool try_now(struct kvl_request *p)
 		if (!b || !kvl_block_trylock(b))
 			break;
 		/* Of a lease holes have to be filled first. */
-		good = (!(b->loc & KVLIFT_LOC_ERROR) || p->gpu) &&
+		good = (!(b->loc & KVLIFT_LOC_ERROR) ||
+			kvl_addr_is_gpu(kvl_block_home(b))) &&
 		       (kvl_block_home(b) ? kvl_request_in_place(p, b->loc) :
 					    !p->lease_ms);
 		if (good)
@@ -409,12 +410,9 @@ static bool try_now(struct kvl_request *p)
 }
 
 /* The slowest tier that will do, or 0 for a wrong one. */
-static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
+static __always_inline unsigned int
+slowest_memory(struct kvl_queue *q, const struct kvlift_req *u)
 {
-	if (u->flags & KVLIFT_REQ_GPU)
-		return KVLIFT_TIER_GPU;
-	if (u->flags & KVLIFT_REQ_WINDOW)
-		return KVLIFT_TIER_DRAM;
 	if (u->tier)
 		return u->tier == KVLIFT_TIER_DRAM ||
 				       u->tier == KVLIFT_TIER_CXL ?
@@ -423,15 +421,23 @@ static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
 							    KVLIFT_TIER_DRAM;
 }
 
+static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
+{
+	if (u->flags & KVLIFT_REQ_GPU)
+		return KVLIFT_TIER_GPU;
+	if (u->flags & KVLIFT_REQ_WINDOW)
+		return KVLIFT_TIER_DRAM;
+	return slowest_memory(q, u);
+}
+
 /* All but one are for an attachment's queue, and go together. */
 static bool flags_fit(struct kvl_queue *q, const struct kvlift_req *u)
 {
 	u32 where = u->flags & (KVLIFT_REQ_GPU | KVLIFT_REQ_WINDOW);
 
-	if (!u->flags)
-		return true;
 	if (u->flags == KVLIFT_REQ_PIN)
-		return u->op == KVLIFT_OP_ACQUIRE;
+		return u->op == KVLIFT_OP_ACQUIRE && !u->lease_ms &&
+		       slowest_memory(q, u);
 	if (!q->gpu || u->tier || u->flags & ~GPU_FLAGS ||
 	    (where != KVLIFT_REQ_GPU && where != KVLIFT_REQ_WINDOW) ||
 	    (where == KVLIFT_REQ_WINDOW && q->gpu->dmabuf))
@@ -446,16 +452,17 @@ static bool flags_fit(struct kvl_queue *q, const struct kvlift_req *u)
 
 static int check(struct kvl_queue *q, const struct kvlift_req *u)
 {
-	if (u->reserved[0] || u->reserved[1] || !flags_fit(q, u) ||
+	if (unlikely(u->flags) ? !flags_fit(q, u) : !slowest_memory(q, u))
+		return -EINVAL;
+	if (u->reserved[0] || u->reserved[1] ||
 	    u->op > KVLIFT_OP_ACQUIRE || u->prio > KVLIFT_PRIO_LOW ||
 	    !u->count || u->count > KVLIFT_REQ_MAX_BLOCKS ||
 	    u->first > U64_MAX - u->count ||
-	    u->lease_ms > KVLIFT_LEASE_MAX_MS ||
-	    (!slowest(q, u) && !(u->flags & KVLIFT_REQ_GPU)))
+	    u->lease_ms > KVLIFT_LEASE_MAX_MS)
 		return -EINVAL;
 	/* A lease has a length, nothing else has one. */
-	if (u->op == KVLIFT_OP_ACQUIRE && !(u->flags & KVLIFT_REQ_PIN) ?
-		    !u->lease_ms :
+	if (u->op == KVLIFT_OP_ACQUIRE ?
+		    !u->lease_ms && u->flags != KVLIFT_REQ_PIN :
 		    u->lease_ms)
 		return -EINVAL;
 	return 0;
@@ -471,10 +478,10 @@ static struct kvl_region *region_of(struct kvl_queue *q, struct fd f,
 		return ERR_PTR(-EBADF);
 	inode = file_inode(fd_file(f));
 	if (!(fd_file(f)->f_mode & FMODE_READ) ||
-	    (flags & WRITER_FLAGS && !(fd_file(f)->f_mode & FMODE_WRITE)))
+	    (unlikely(flags & WRITER_FLAGS) &&
+	     !(fd_file(f)->f_mode & FMODE_WRITE)))
 		return ERR_PTR(-EACCES);
-	if (inode->i_sb != q->pool->sb ||
-	    !S_ISREG(inode->i_mode))
+	if (inode->i_sb != q->pool->sb || !S_ISREG(inode->i_mode))
 		return ERR_PTR(-EINVAL);
 	return kvl_region(inode);
 }
@@ -488,12 +495,11 @@ static bool is_there(struct kvl_queue *q, const struct kvlift_req *u,
 {
 	u64 nr = kvl_region_nr_blocks(r);
 	u64 last = u->first + u->count - 1;
-	unsigned int tier = slowest(q, u);
+	unsigned int tier = slowest_memory(q, u);
 	u64 i, n = 0;
 	struct kvl_block *b;
 
-	if (u->op != KVLIFT_OP_PREFETCH || u->flags || u->deadline_ns ||
-	    last >= nr ||
+	if (u->op != KVLIFT_OP_PREFETCH || u->deadline_ns || last >= nr ||
 	    !q->pool->tiers[tier].nr_members)
 		return false;
 	for (i = u->first; (b = kvl_region_next(r, &i, last)); i++, n++) {
@@ -612,7 +618,8 @@ static int submit_one(struct kvl_queue *q, const struct kvlift_req *u,
 	r = region_of(q, f, u->flags);
 	if (IS_ERR(r)) {
 		err = PTR_ERR(r);
-	} else if (is_there(q, u, r, &batch->events[batch->n])) {
+	} else if (likely(!u->flags) &&
+		   is_there(q, u, r, &batch->events[batch->n])) {
 		batch->n++;
 		if (trace_kvlift_request_enabled())
 			trace_kvlift_request(q->pool->id, r->id, u->first,

@@ -4,6 +4,7 @@
  * copies is in mover.c, or gpu_dmabuf.c.
  */
 #include <linux/fs.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "gpu.h"
@@ -20,6 +21,7 @@ static void put_free(struct kvl_gpu *g, struct kvl_slot *s)
 {
 	list_add(&s->lru, &g->free);
 	s->free = true;
+	WRITE_ONCE(g->wanted, false);
 	g->m.nfree++;
 	if (!g->m.dead)
 		atomic64_inc(&g->m.tier->nfree);
@@ -53,7 +55,9 @@ static u64 high(struct kvl_member *m)
 
 bool kvl_gpu_is_short(struct kvl_member *m)
 {
-	return !READ_ONCE(m->dead) && READ_ONCE(m->nfree) < high(m);
+	u64 most = max(high(m), (u64)READ_ONCE(kvl_to_gpu(m)->wanted));
+
+	return !READ_ONCE(m->dead) && READ_ONCE(m->nfree) < most;
 }
 
 s64 kvl_gpu_missing(struct kvl_tier *t)
@@ -66,7 +70,8 @@ s64 kvl_gpu_missing(struct kvl_tier *t)
 
 		/* One that is slow to empty holds up no other. */
 		if (kvl_gpu_is_short(m))
-			sum += max((s64)(high(m) - READ_ONCE(m->nfree)) -
+			sum += max((s64)max(high(m), 1) -
+					   (s64)READ_ONCE(m->nfree) -
 					   atomic_read(&m->leaving), 0);
 	}
 	return sum;
@@ -204,7 +209,7 @@ static void bury(struct work_struct *work)
 	if ((busy || left) && !READ_ONCE(g->pool->stopping))
 		queue_delayed_work(g->pool->wq, &g->bury, BURY_RETRY);
 	else if (atomic64_read(&g->nr_lost))
-		pr_warn("pool %u: %lld blocks are lost with %s: they had no copy below\n",
+		pr_warn_ratelimited("pool %u: %lld blocks are lost with %s: they had no copy below\n",
 			g->pool->id, (s64)atomic64_read(&g->nr_lost), m->name);
 }
 
@@ -237,6 +242,8 @@ void kvl_gpu_detach(struct kvl_gpu *g)
 {
 	mutex_lock(&g->pool->gpu_mutex);
 	g->attached = false;
+	mmdrop(g->owner);
+	g->owner = NULL;
 	mutex_unlock(&g->pool->gpu_mutex);
 }
 
@@ -359,8 +366,14 @@ struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots)
 	}
 	if (!err)
 		err = make_slots(g, slots);
-	if (!err)
+	if (!err) {
+		/* Who it is, before anybody finds it alive. */
+		g->generation++;
+		g->owner = current->mm;
+		mmgrab(g->owner);
+		memset(g->peers, 0, sizeof(g->peers));
 		revive(g, slots);
+	}
 	mutex_unlock(&pool->gpu_mutex);
 	return err ? ERR_PTR(err) : g;
 }

@@ -22,6 +22,12 @@ static int known_pins(const struct kvl_slot *s)
 	return min_t(int, s->pins, atomic_read(&s->folio->_pincount));
 }
 
+int kvl_slot_refs(const struct kvl_slot *s)
+{
+	return 1 + (s->window ? known_pins(s) : (int)s->pins) +
+	       folio_mapcount(s->folio);
+}
+
 /*
  * Somebody may map a page meanwhile, or pin one: then it is held, rather than
  * the one be taken for the other. Pins that were to be expected and are gone
@@ -223,8 +229,8 @@ static bool leave_to_block(struct kvl_window *w, struct kvl_slot *s)
 		return false;
 	b = kvl_region_find(r, index);
 	kvl_block_lock(b);
-	if (kvl_block_home(b) == s->addr &&
-	    !test_bit(KVL_B_MOVING, &b->flags)) {
+	/* While it moves, too: who moves it looks at the slot under the lock. */
+	if (kvl_block_home(b) == s->addr) {
 		make_ordinary(s);
 		done = true;
 	}
@@ -237,6 +243,7 @@ static bool leave_to_block(struct kvl_window *w, struct kvl_slot *s)
 static bool leave_to_pool(struct kvl_window *w, struct kvl_slot *s)
 {
 	u64 addr = s->addr;
+	struct kvl_member *m = kvl_addr_member(w->pool, addr);
 	bool mine;
 
 	spin_lock(&w->lock);
@@ -248,8 +255,11 @@ static bool leave_to_pool(struct kvl_window *w, struct kvl_slot *s)
 	spin_unlock(&w->lock);
 	if (!mine)
 		return false;
+	/* Against a report that it has failed. */
+	spin_lock(&m->lock);
 	s->free = false;
 	make_ordinary(s);
+	spin_unlock(&m->lock);
 	/* The driver may hold its pins for a while: then it is lost until then. */
 	if (folio_ref_freeze(s->folio, 1))
 		kvl_slot_free(w->pool, addr);
@@ -305,10 +315,11 @@ int kvl_window_ready(struct kvl_window *w, u64 first, u64 count)
 
 		s->ready = true;
 		s->pins = atomic_read(&s->folio->_pincount);
-		s->free = true;
-		list_add_tail(&s->lru, &w->free);
-		w->nfree++;
 		w->ready++;
+		s->free = !READ_ONCE(s->bad);
+		s->orphan = !s->free;
+		w->nfree += s->free;
+		list_add_tail(&s->lru, s->free ? &w->free : &w->held);
 	}
 	spin_unlock(&w->lock);
 	kvl_pool_slot_freed(w->pool);

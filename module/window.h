@@ -71,6 +71,11 @@ int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
 int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr);
 /* Whether there would be one just now. */
 bool kvl_window_has_free(struct kvl_window *w, bool home);
+/*
+ * References of a slot's folio that are explained: by itself, mappings, and what
+ * is left of the pins of a registration.
+ */
+int kvl_slot_refs(const struct kvl_slot *s);
 /* Nobody holds the slot of a window but its mappings and its registration. */
 bool kvl_window_unheld(const struct kvl_slot *s);
 /* A slot of a window is given up; called by the back end of its member. */

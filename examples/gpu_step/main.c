@@ -298,9 +298,12 @@ static void run_opts(const struct args *a, const struct run *r,
 		.window = a->window,
 		.in_window = r->in_window,
 	};
-	/* There all of it is in the window, and nothing in the GPU. */
+	/*
+	 * There all of it is in the window, an eighth of which is no block's
+	 * home, and nothing in the GPU.
+	 */
 	if (r->in_window && !o->window)
-		o->window = bytes;
+		o->window = bytes / 7 * 8 + a->s.block;
 	if (o->bytes < a->s.block)
 		o->bytes = a->s.block;
 }

@@ -47,8 +47,10 @@ uint64_t host_wrong(const void *at, uint64_t first, size_t count, size_t block,
 		    uint64_t seed);
 void host_poison(void *at, size_t bytes);
 
-/* A pool with room for @bytes, a region of that size, an attachment with as
- * much memory and a window that is as large; all registered. */
+/*
+ * A pool with room for @bytes, a region of that size, an attachment with as
+ * much memory and a window where all of it can be; all registered.
+ */
 struct attached {
 	struct kvlift_pool *pool;
 	struct kvlift_region *region;

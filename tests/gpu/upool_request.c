@@ -11,15 +11,6 @@
 #include "../../userlib/src/io.h"
 #include "upool_priv.h"
 
-/* The library's is in a file that needs the kernel's queues. */
-uint64_t kvl_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* With the lock. The event is built when it is read. */
 static void post(struct up_request *r)
 {

@@ -269,7 +269,7 @@ int kvl_gpu_sys_map(int fd, size_t bytes, uint64_t offset, void **addr)
 	if (offset)
 		CHECK_EQ(bytes, f->window_bytes);
 	f->mapped++;
-	return 0;
+	return madvise(*addr, bytes, MADV_DONTFORK) ? -errno : 0;
 }
 
 /* A use after it ends the test. */

@@ -5,6 +5,8 @@
  * time for the thread sanitizer. What the mover does is in test_gpu_mover.c,
  * the CUDA backend in test_gpu_cuda.c, the real module in tests/guest.
  */
+#include <sys/wait.h>
+
 #include "fake_gated.h"
 
 static void attached(void)
@@ -380,6 +382,59 @@ static void detached(void)
 	fake_check_closed();
 }
 
+/* Each call of a child, which has neither threads nor mappings: its bit. */
+static int use_inherited(struct kvlift_gpu *gpu, struct kvlift_gpu *other)
+{
+	struct kvlift_region region = { .fd = 5 };
+	const struct kvlift_gpu_req req = { .region = &region,
+					    .count = 1,
+					    .flags = KVLIFT_REQ_GPU };
+	struct kvlift_event event;
+	uint64_t addr = 0;
+	int bad = 0;
+
+	bad |= (kvlift_gpu_wait(gpu, &event, 1, -1) != -ENODEV) << 0;
+	bad |= (kvlift_gpu_read(gpu, &event, 1) != -ENODEV) << 1;
+	bad |= (kvlift_gpu_acquire(gpu, &req, 1) != -ENODEV) << 2;
+	bad |= (kvlift_gpu_addresses(gpu, 1, &addr, 1) != -ENODEV) << 3;
+	bad |= (kvlift_gpu_release(gpu, 1) != -ENODEV) << 4;
+	bad |= (kvlift_gpu_release_after(gpu, &addr, 1, 0) != -ENODEV) << 5;
+	bad |= (kvlift_gpu_detach(gpu, -1) != -ENODEV) << 6;
+	bad |= (kvlift_gpu_peer(gpu, other, false) != -ENODEV) << 7;
+	kvlift_gpu_close(gpu);
+	return bad;
+}
+
+static void inherited(void)
+{
+	struct kvlift_gpu *gpu[2];
+	int status;
+	pid_t pid;
+
+	gpu[0] = open_memcpy();
+	fake_select(1);
+	fake_reset();
+	gpu[1] = open_memcpy();
+	/* An event that is the parent's. */
+	fake_end_request(8, 0);
+	pid = fork();
+	if (!pid) {
+		alarm(60);
+		_exit(use_inherited(gpu[1], gpu[0]));
+	}
+	waitpid(pid, &status, 0);
+	CHECK_EQ(status, 0);
+	/* To the parent nothing has happened. */
+	CHECK_EQ(fake.events, 1);
+	fake_copy(KVLIFT_CMD_IN, 0, 0);
+	fake_wait(1);
+	close_gpu(gpu[1]);
+	fake_select(0);
+	fake_copy(KVLIFT_CMD_IN, 0, 0);
+	fake_wait(1);
+	close_gpu(gpu[0]);
+}
+
 int main(void)
 {
 	fake_reset();
@@ -393,5 +448,6 @@ int main(void)
 	CASE(asked);
 	CASE(addresses);
 	CASE(detached);
+	CASE(inherited);
 	UNIT_END();
 }

@@ -194,7 +194,8 @@ struct kvlift_gpu_req {
  * registers the window and ends then. The first part of the window is
  * registered before this returns, and some 50 ms of copies show how many blocks
  * are best copied at a time, which leaves @memory as it was. After fork(2) only
- * the parent has it.
+ * the parent has it: in the child calls return -ENODEV, and kvlift_gpu_close()
+ * frees the handle.
  *
  * Return: 0; -EINVAL: bad options; -EOPNOTSUPP: the module has no KVLIFT_F_GPU,
  * or the pool no memory; -ELIBACC: there is no libcuda.so.1; -ENOSYS: the
@@ -348,16 +349,16 @@ int kvlift_gpu_release(struct kvlift_gpu *gpu, uint64_t cookie);
  * @cookies:	of the requests
  * @count:	how many, 1 to KVLIFT_GPU_RELEASES
  * @stream:	CUstream or cudaStream_t of the device's primary context; 0: the
- *		default one. With KVLIFT_GPU_MEMCPY, which has no streams, 0
+ *		legacy default one. KVLIFT_GPU_MEMCPY has none and takes 0
  *
  * When all work that has been submitted to the stream before is done, the mover
  * gives the leases back. A lease that is over until then, or was none, is
  * counted and nothing else. Does not wait.
  *
- * Return: 0; -EINVAL: no such stream, or @count is wrong; -EBUSY: the stream is
- * being captured; -EAGAIN: too many are waiting; -ENODEV: the attachment has
- * failed; -EIO: the device has. After an error the leases are the caller's
- * still.
+ * Return: 0; -EINVAL: a stream of another device, or @count is wrong; -EBUSY:
+ * the stream is being captured; -EAGAIN: too many are waiting; -ENODEV: the
+ * attachment has failed; -EIO: the device has. After an error the leases are
+ * the caller's still.
  */
 int kvlift_gpu_release_after(struct kvlift_gpu *gpu, const uint64_t *cookies,
 			     unsigned int count, uint64_t stream);
@@ -366,7 +367,7 @@ int kvlift_gpu_release_after(struct kvlift_gpu *gpu, const uint64_t *cookies,
  * kvlift_gpu_peer() - copy blocks from another GPU directly
  * @gpu:	the handle
  * @from:	another attachment of this process to the same pool, with the
- *same backend; of the same device, or of another one
+ *		same backend; of the same device, or of another one
  * @on:		whether to
  *
  * Blocks that go from the memory of @from to that of @gpu are copied by the
@@ -377,13 +378,13 @@ int kvlift_gpu_release_after(struct kvlift_gpu *gpu, const uint64_t *cookies,
  * allocated has to be of a kind that this applies to.
  *
  * When it has been switched off nothing is copied from there any more. It is
- *when either is closed: closing @from waits for copies that are on their way.
+ * when either is closed: closing @from waits for copies that are on their way.
  *
  * Return: 0, also when nothing changed; -EINVAL: they have different backends,
- *or are one; -EXDEV: they are not of one pool; -EOPNOTSUPP: the device cannot
- *reach the other; -EPERM: they were not attached by this process; -ENODEV: one
- *of them has failed; -ENOTTY: the module cannot; or another negative errno.
- *Nothing is copied directly after an error.
+ * or are one; -EXDEV: they are not of one pool; -EOPNOTSUPP: the device cannot
+ * reach the other; -EPERM: they were not attached by this process; -ENODEV: one
+ * of them has failed; -ENOTTY: the module cannot; or another negative errno.
+ * Nothing is copied directly after an error.
  */
 int kvlift_gpu_peer(struct kvlift_gpu *gpu, struct kvlift_gpu *from, bool on);
 

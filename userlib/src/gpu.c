@@ -30,9 +30,29 @@ void kvl_gpu_signal(int eventfd)
 	(void)n;
 }
 
+/* How often this process, or one that it comes from, was the child of fork(). */
+static atomic_uint forks;
+static pthread_once_t watched = PTHREAD_ONCE_INIT;
+
+static void forked(void)
+{
+	atomic_fetch_add(&forks, 1);
+	kvl_gpu_peers_forked();
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forked);
+}
+
+bool kvl_gpu_is_inherited(const struct kvlift_gpu *gpu)
+{
+	return gpu->forks != atomic_load(&forks);
+}
+
 bool kvl_gpu_has_failed(const struct kvlift_gpu *gpu)
 {
-	return atomic_load(&gpu->failed) ||
+	return kvl_gpu_is_inherited(gpu) || atomic_load(&gpu->failed) ||
 	       __atomic_load_n(&gpu->mover.ring->state, __ATOMIC_ACQUIRE) ==
 		       KVLIFT_MOVER_FAILED;
 }
@@ -52,8 +72,8 @@ int kvl_gpu_thread(pthread_t *thread, const char *name, void *(*fn)(void *),
 	return -ret;
 }
 
-/* Undoes kvl_gpu_open(), as far as it came. */
-static void close_all(struct kvlift_gpu *gpu)
+/* Threads, device and mappings: what a child does not have. */
+static void stop(struct kvlift_gpu *gpu)
 {
 	kvl_gpu_peers_leave(gpu);
 	atomic_store(&gpu->stop, true);
@@ -76,6 +96,17 @@ static void close_all(struct kvlift_gpu *gpu)
 		if (window)
 			kvl_gpu_sys_unmap(window, bytes);
 	}
+	pthread_mutex_destroy(&gpu->rel.lock);
+	kvl_gpu_peers_destroy(gpu);
+}
+
+/* Undoes kvl_gpu_open(), as far as it came. */
+static void close_all(struct kvlift_gpu *gpu)
+{
+	if (kvl_gpu_is_inherited(gpu))
+		gpu->mover.ring = NULL;
+	else
+		stop(gpu);
 	kvl_gpu_mover_close(gpu);
 	kvl_gpu_releases_close(gpu);
 	if (gpu->queue >= 0)
@@ -86,8 +117,6 @@ static void close_all(struct kvlift_gpu *gpu)
 		close(gpu->wake);
 	if (gpu->gone >= 0)
 		close(gpu->gone);
-	pthread_mutex_destroy(&gpu->rel.lock);
-	kvl_gpu_peers_destroy(gpu);
 	free(gpu);
 }
 
@@ -175,6 +204,8 @@ int kvl_gpu_open(int dirfd, size_t block, const struct kvlift_gpu_opts *opts,
 	gpu = calloc(1, sizeof(*gpu));
 	if (!gpu)
 		return -ENOMEM;
+	pthread_once(&watched, watch_forks);
+	gpu->forks = atomic_load(&forks);
 	gpu->fd = gpu->queue = gpu->wake = gpu->gone = -1;
 	gpu->kind = opts->backend;
 	gpu->slots = opts->bytes / block;
@@ -362,8 +393,12 @@ int kvlift_gpu_acquire(struct kvlift_gpu *gpu,
 int kvlift_gpu_read(struct kvlift_gpu *gpu, struct kvlift_event *events,
 		    unsigned int max)
 {
-	int ret = kvlift_queue_read(gpu->queue, events, max);
+	int ret;
 
+	/* They are the parent's. */
+	if (kvl_gpu_is_inherited(gpu))
+		return -ENODEV;
+	ret = kvlift_queue_read(gpu->queue, events, max);
 	if (ret == -EAGAIN)
 		ret = kvl_gpu_has_failed(gpu) ? -ENODEV : 0;
 	return ret;

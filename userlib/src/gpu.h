@@ -129,6 +129,7 @@ struct kvl_gpu_peers {
 /**
  * struct kvlift_gpu
  * @pool:	of the directory: what a member's number is of
+ * @forks:	of the process that has it, see kvl_gpu_is_inherited()
  * @member:	number of the member in tier gpu
  * @fd:		the attachment
  * @queue:	of the attachment, for requests
@@ -144,6 +145,7 @@ struct kvl_gpu_peers {
 struct kvlift_gpu {
 	struct kvl_gpu_backend *be;
 	dev_t pool;
+	unsigned int forks;
 	int fd, queue, wake, gone;
 	uint32_t kind, depth, member;
 	uint64_t slots, window_slots;
@@ -168,6 +170,9 @@ int kvl_gpu_open(int dirfd, size_t block, const struct kvlift_gpu_opts *opts,
 /* A thread of this name with all signals blocked. 0 or -errno. */
 int kvl_gpu_thread(pthread_t *thread, const char *name, void *(*fn)(void *),
 		   struct kvlift_gpu *gpu);
+/* A child has neither threads nor mappings of what its parent attached. */
+bool kvl_gpu_is_inherited(const struct kvlift_gpu *gpu);
+/* Or is inherited: there is nothing to talk to. */
 bool kvl_gpu_has_failed(const struct kvlift_gpu *gpu);
 void kvl_gpu_signal(int eventfd);
 
@@ -177,6 +182,7 @@ void kvl_gpu_mover_close(struct kvlift_gpu *gpu);
 void *kvl_gpu_mover_run(void *gpu);
 
 /* gpu_peer.c */
+void kvl_gpu_peers_forked(void);
 void kvl_gpu_peers_init(struct kvlift_gpu *gpu);
 void kvl_gpu_peers_destroy(struct kvlift_gpu *gpu);
 /*

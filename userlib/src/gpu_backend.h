@@ -84,9 +84,9 @@ struct kvl_gpu_backend {
  *		it never will, and nothing runs there any more
  *
  * Threads of the application call mark, window_address and, one at a time,
- *peer, with neither of the two closed meanwhile; the one that attaches open,
- *close, tune, and add_window for the first piece; a thread of the library
- *add_window for the rest; and the mover all others.
+ * peer, with neither of the two closed meanwhile; the one that attaches open,
+ * close, tune, and add_window for the first piece; a thread of the library
+ * add_window for the rest; and the mover all others.
  */
 struct kvl_gpu_ops {
 	int (*open)(const struct kvlift_gpu_opts *opts, size_t block,

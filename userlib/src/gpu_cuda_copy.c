@@ -133,13 +133,13 @@ int kvl_cuda_poll(struct kvl_gpu_backend *be, unsigned int tag)
 	return r ? -EIO : 1;
 }
 
-/* Copies so many blocks as often as the mover would have on their way, and
- * waits. */
-static int copy_some(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n)
+/* A batch of the first blocks. 0, or -errno when one could not begin. */
+static int begin_some(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n,
+		      unsigned int tag)
 {
 	struct kvl_gpu_copy copies[KVL_GPU_BATCH_MAX];
-	unsigned int i, f;
-	int ret = 0;
+	unsigned int i;
+	int ret;
 
 	for (i = 0; i < n; i++)
 		copies[i] = (struct kvl_gpu_copy){
@@ -147,31 +147,47 @@ static int copy_some(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n)
 			.slot = i,
 			.bytes = (uint32_t)c->be.block,
 		};
-	for (f = 0; f < c->be.flights && !ret; f++) {
-		ret = kvl_cuda_copy(&c->be, dir, copies, n, f);
-		for (i = 0; i < n && !ret; i++)
-			ret = copies[i].res;
-	}
-	if (c->cu.stream_sync(c->stream[dir]))
-		return -EIO;
+	ret = kvl_cuda_copy(&c->be, dir, copies, n, tag);
+	for (i = 0; i < n && !ret; i++)
+		ret = copies[i].res;
 	return ret;
 }
 
-/* Bytes per second in batches of @n; or -errno. */
-static int64_t measure(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n)
+static int wait_tag(struct kvl_cuda *c, unsigned int tag)
 {
-	uint64_t start = kvl_now_ns(), ns, rounds = 0;
 	int ret;
 
+	while (!(ret = kvl_cuda_poll(&c->be, tag)))
+		;
+	return ret < 0 ? ret : 0;
+}
+
+/*
+ * Bytes per second in batches of @n, of which so many are on their way all the
+ * time as the mover would have; or -errno.
+ */
+static int64_t measure(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n)
+{
+	uint64_t start = kvl_now_ns(), ns;
+	unsigned int rounds = 0, tag;
+	int ret = 0;
+
 	do {
-		ret = copy_some(c, dir, n);
-		if (ret)
-			return ret;
+		tag = rounds % c->be.flights;
+		if (rounds >= c->be.flights)
+			ret = wait_tag(c, tag);
+		if (!ret)
+			ret = begin_some(c, dir, n, tag);
 		rounds++;
-		ns = kvl_now_ns() - start;
-	} while (ns < TUNE_SIZE_NS);
-	return (int64_t)((double)(rounds * c->be.flights * n) *
-			 (double)c->be.block * 1e9 / (double)ns);
+	} while (!ret && kvl_now_ns() - start < TUNE_SIZE_NS);
+	/* They end before anything else is done, also after an error. */
+	if (c->cu.stream_sync(c->stream[dir]) && !ret)
+		ret = -EIO;
+	if (ret)
+		return ret;
+	ns = kvl_now_ns() - start;
+	return (int64_t)((double)rounds * n * (double)c->be.block * 1e9 /
+			 (double)ns);
 }
 
 /* @most: blocks, and then those that have been copied. */
@@ -181,19 +197,18 @@ static int tune_one(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 	uint64_t start = kvl_now_ns();
 	unsigned int n, last = 0;
 	int64_t rate;
-	int ret;
 
-	/* The first copy of all is slower. */
-	ret = copy_some(c, dir, 1);
-	if (ret)
-		return ret;
+	/* The first copies of all are slower. */
+	rate = measure(c, dir, 1);
+	if (rate < 0)
+		return (int)rate;
 	for (n = 1; n <= *most; n *= 2) {
 		rate = measure(c, dir, n);
 		if (rate < 0)
 			return (int)rate;
 		last = n;
 		/* A batch that is hardly quicker only takes longer to end. */
-		if ((uint64_t)rate > c->be.rate[dir] / 20 * 21) {
+		if ((uint64_t)rate > c->be.rate[dir] / 50 * 51) {
 			c->be.rate[dir] = (uint64_t)rate;
 			c->be.batch[dir] = n;
 		}

@@ -44,7 +44,7 @@ static int open_memory(const struct kvlift_gpu_opts *opts, size_t block,
 		m->be.batch[KVL_GPU_PEER] = (unsigned int)batch;
 	if (!opts->memory) {
 		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		if (p == MAP_FAILED) {
 			free(m);
 			return -ENOMEM;

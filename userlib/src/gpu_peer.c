@@ -11,6 +11,13 @@ static pthread_mutex_t relations = PTHREAD_MUTEX_INITIALIZER;
 /* Who has copied from another, or may. */
 static struct kvlift_gpu *copiers;
 
+/* In a child: whoever held the lock is not there, and nobody copies. */
+void kvl_gpu_peers_forked(void)
+{
+	pthread_mutex_init(&relations, NULL);
+	copiers = NULL;
+}
+
 void kvl_gpu_peers_init(struct kvlift_gpu *gpu)
 {
 	pthread_mutex_init(&gpu->peers.lock, NULL);
@@ -145,6 +152,8 @@ int kvlift_gpu_peer(struct kvlift_gpu *gpu, struct kvlift_gpu *from, bool on)
 		return -EINVAL;
 	if (gpu->pool != from->pool || gpu->be->block != from->be->block)
 		return -EXDEV;
+	if (kvl_gpu_is_inherited(gpu) || kvl_gpu_is_inherited(from))
+		return -ENODEV;
 	pthread_mutex_lock(&relations);
 	if (on)
 		ret = put_in(gpu, from);

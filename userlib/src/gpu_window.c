@@ -5,9 +5,14 @@
  * and the module uses the pieces that are ready meanwhile.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "gpu.h"
 #include "internal.h"
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 int kvl_gpu_window_open(struct kvlift_gpu *gpu, const struct kvlift_mover *arg)
 {
@@ -51,8 +56,12 @@ static int add_piece(struct kvlift_gpu *gpu, size_t bytes)
 {
 	int ret;
 
-	if (!gpu->be->needs_register)
+	if (!gpu->be->needs_register) {
+		/* Else the mover meets each page for the first time. */
+		madvise((char *)gpu->be->window + gpu->ready, bytes,
+			MADV_POPULATE_WRITE);
 		return 0;
+	}
 	ret = gpu->be->ops->add_window(gpu->be, gpu->ready, bytes);
 	if (!ret)
 		atomic_fetch_add(&gpu->registered, bytes);

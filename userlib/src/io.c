@@ -19,14 +19,6 @@
 #include "internal.h"
 #include "io.h"
 
-uint64_t kvl_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void push(struct kvl_batches *list, struct kvl_batch *b)
 {
 	b->next = NULL;

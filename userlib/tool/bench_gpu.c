@@ -280,29 +280,35 @@ static int from_nvme(struct gpu_bench *g)
 	return 0;
 }
 
-/* Requests of a block each, whose leases are given back. */
+/* Requests of a block each, no more than leases there may be. */
+static unsigned int at_once(const struct gpu_bench *g)
+{
+	return g->a.nr < NR ? (unsigned int)g->a.nr : NR;
+}
+
+/* Their leases are given back. */
 static int acquire_resident(struct gpu_bench *g)
 {
 	struct kvlift_gpu_req r[NR] = { { 0 } };
 	struct kvlift_event e[NR];
-	unsigned int i, n;
+	unsigned int i, n, all = at_once(g);
 	int ret;
 
-	for (i = 0; i < NR; i++) {
+	for (i = 0; i < all; i++) {
 		r[i].region = g->region;
-		r[i].first = i % g->a.nr;
+		r[i].first = i;
 		r[i].count = 1;
 		r[i].cookie = i;
 		r[i].flags = KVLIFT_REQ_GPU;
 		r[i].prio = KVLIFT_PRIO_HIGH;
 		r[i].lease_ms = LEASE_MS;
 	}
-	for (i = 0; i < NR; i += (unsigned int)ret) {
-		ret = kvlift_gpu_acquire(g->gpu, r + i, NR - i);
+	for (i = 0; i < all; i += (unsigned int)ret) {
+		ret = kvlift_gpu_acquire(g->gpu, r + i, all - i);
 		if (ret <= 0)
 			return ret ? ret : -EIO;
 	}
-	for (n = 0; n < NR; n += (unsigned int)ret) {
+	for (n = 0; n < all; n += (unsigned int)ret) {
 		ret = kvlift_gpu_wait(g->gpu, e, NR, WAIT_MS);
 		if (ret <= 0)
 			return ret ? ret : -ETIME;
@@ -310,7 +316,7 @@ static int acquire_resident(struct gpu_bench *g)
 			if (e[i].res)
 				return e[i].res;
 	}
-	for (i = 0, ret = 0; i < NR && !ret; i++) {
+	for (i = 0, ret = 0; i < all && !ret; i++) {
 		ret = kvlift_gpu_addresses(g->gpu, i, g->addrs, 1);
 		ret = ret < 0 ? ret : kvlift_gpu_release(g->gpu, i);
 	}
@@ -334,15 +340,15 @@ static int resident(struct gpu_bench *g)
 		ns = cpu_ns() - start;
 		ours = ns < ours ? ns : ours;
 		start = cpu_ns();
-		ret = ret ?: uring_nops(&g->uring, NR);
+		ret = ret ?: uring_nops(&g->uring, at_once(g));
 		ns = cpu_ns() - start;
 		peer = ns < peer ? ns : peer;
 	}
 	uring_close(&g->uring);
 	if (ret)
 		return bench_lacks(g->b, "what is in the GPU", ret);
-	add(g, "gpu-acquire-resident", (double)ours / NR, "io_uring no-op",
-	    (double)peer / NR);
+	add(g, "gpu-acquire-resident", (double)ours / at_once(g),
+	    "io_uring no-op", (double)peer / at_once(g));
 	return 0;
 }
 
