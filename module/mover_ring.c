@@ -163,8 +163,8 @@ void kvl_mover_fail(struct kvl_gpu *g, const char *why)
 	}
 	spin_unlock(&g->lock);
 	if (why)
-		pr_warn_ratelimited("pool %u: %s has failed: %s\n", g->pool->id, g->m.name,
-			why);
+		pr_warn_ratelimited("pool %u: %s has failed: %s\n",
+				    g->pool->id, g->m.name, why);
 	/* First, so that nothing is published there any more. */
 	kvl_gpu_die(g);
 	end_all(&list, -ENODEV);

@@ -93,8 +93,8 @@ static unsigned int collect(struct kvl_domain *d, struct kvl_tier *t,
 		if (n == nr || looked++ == most)
 			break;
 		/* Another GPU's slots are of no use to one that lacks some. */
-		if (gpu && !limit && !kvl_gpu_is_short(kvl_addr_member(t->pool,
-							     s->addr))) {
+		if (gpu && !limit &&
+		    !kvl_gpu_is_short(kvl_addr_member(t->pool, s->addr))) {
 			list_move(&s->lru, &others);
 			continue;
 		}

@@ -55,7 +55,7 @@ static u64 high(struct kvl_member *m)
 
 bool kvl_gpu_is_short(struct kvl_member *m)
 {
-	u64 most = max(high(m), (u64)READ_ONCE(kvl_to_gpu(m)->wanted));
+	u64 most = READ_ONCE(kvl_to_gpu(m)->wanted) ? max(high(m), 1) : high(m);
 
 	return !READ_ONCE(m->dead) && READ_ONCE(m->nfree) < most;
 }
@@ -210,7 +210,8 @@ static void bury(struct work_struct *work)
 		queue_delayed_work(g->pool->wq, &g->bury, BURY_RETRY);
 	else if (atomic64_read(&g->nr_lost))
 		pr_warn_ratelimited("pool %u: %lld blocks are lost with %s: they had no copy below\n",
-			g->pool->id, (s64)atomic64_read(&g->nr_lost), m->name);
+				    g->pool->id,
+				    (s64)atomic64_read(&g->nr_lost), m->name);
 }
 
 void kvl_gpu_die(struct kvl_gpu *g)
