@@ -253,7 +253,10 @@ static void engine_step(uint64_t *rnd)
 		ADD(sh->refused);
 		if (l.res != -EAGAIN && l.res != -ENOSPC && l.res != -EBUSY)
 			bad(b, "acquire %#x: %s", how, strerror(-l.res));
-		for (uint64_t i = 0; i < n; i++)
+		/* Some may have gone there as they were asked to, without a
+		 * copy. */
+		for (uint64_t i = 0; i < n && !(how & KVLIFT_REQ_EXCLUSIVE);
+		     i++)
 			PUT(sh->e[b + i].at_risk, was[i]);
 		return;
 	}

@@ -292,7 +292,8 @@ struct kvlift_mover_info {
 /*
  * With KVLIFT_REQ_GPU, the file open for writing and not sealed: no copy of the
  * blocks is kept in memory below; one on a device is, if there is one. Without
- * this flag there is a copy somewhere, unless the GPU has written the blocks.
+ * this flag there is a copy somewhere, unless the GPU has written the blocks. Of
+ * a request that fails some blocks may have gone there all the same.
  */
 #define KVLIFT_REQ_EXCLUSIVE	(1u << 3)
 /*
