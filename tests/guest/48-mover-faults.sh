@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Movers that die, are late, say nonsense or scribble: nobody waits long, and nothing is lost that had a copy elsewhere.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 240
 # long: 1800
 . "$(dirname "$0")/lib.sh"

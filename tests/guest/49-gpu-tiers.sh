@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Sessions with shared prefixes over four tiers: each byte is verified in the GPU's memory and by CPUs, and all tiers are in use.
 # guest: --devices nvme,cxl,udmabuf --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12 debug
+# also: newest
 # time: 240
 # long: 1800
 . "$(dirname "$0")/lib.sh"

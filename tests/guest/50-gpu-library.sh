@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # The library's mover with the module: an engine decodes over a KV cache four times as large as its GPU, one layer ahead, and its outputs are those of a run in memory.
 # guest: --devices nvme,cxl --memory 2G
-# kernels: 6.12 newest debug
+# kernels: 6.12
+# also: newest debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
 
