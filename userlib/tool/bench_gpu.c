@@ -359,7 +359,8 @@ static int attach(struct gpu_bench *g, struct kvlift_gpu **gpu)
 		.backend = g->backend ?: KVLIFT_GPU_CUDA,
 		/* Leases may hold half of it. */
 		.bytes = 2 * g->a.nr * g->a.block,
-		.window_bytes = g->a.nr * g->a.block,
+		/* An eighth of it is kept for copies. */
+		.window_bytes = (g->a.nr + g->a.nr / 4 + 2) * g->a.block,
 		.name = "bench",
 	};
 	int ret = kvlift_gpu_attach(g->pool, NULL, &o, gpu);
