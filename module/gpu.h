@@ -71,8 +71,6 @@ struct kvl_command {
  * @peers:	by member, generation of the attachment whose memory the mover can
  *		reach, 0 for none
  * @owner:	address space of the process that attached, held
- * @starved:	since when blocks could not leave for want of a slot in the window
- *		(jiffies), 0: they could
  * @wanted:	somebody has found no slot free
  * @win:	the window
  * @users:	the attachment's file and its queues
@@ -113,7 +111,6 @@ struct kvl_gpu {
 	unsigned int nthreads;
 	u32 peers[KVLIFT_MAX_MEMBERS];
 	struct mm_struct *owner;
-	unsigned long starved;
 	bool wanted;
 	u64 nr_in;
 	u64 nr_out;

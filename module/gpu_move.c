@@ -100,12 +100,8 @@ static void drop(struct kvl_region *r, u64 index, struct kvl_block *b,
 /* Whoever waits for a block of it does not do so without end. */
 static void look_at_starved(struct kvl_gpu *g)
 {
-	unsigned long since = READ_ONCE(g->starved);
-
-	if (!since)
-		WRITE_ONCE(g->starved, jiffies ?: 1);
-	else if (time_after(jiffies, since +
-				     msecs_to_jiffies(2 * g->deadline_ms)))
+	if (kvl_window_is_starved(&g->win,
+				  msecs_to_jiffies(2 * g->deadline_ms)))
 		kvl_mover_fail(g, "its window has no slot for what is wanted back");
 }
 
@@ -126,7 +122,6 @@ static int out_slots(struct kvl_region *r, struct kvl_gpu *g, u64 *dst,
 		look_at_starved(g);
 		return -ENOSPC;
 	}
-	WRITE_ONCE(g->starved, 0);
 	if (kvl_policy_place(pool, r, dst)) {
 		kvl_reclaim_kick(dram);
 		return -ENOSPC;
@@ -234,7 +229,6 @@ bool kvl_gpu_is_mine(struct kvl_region *r, struct kvl_block *b)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
-
 	bool moving = test_bit(KVL_B_MOVING, &b->flags);
 
 	return would_copy(g, moving) && !READ_ONCE(g->m.dead) &&

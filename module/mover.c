@@ -440,7 +440,6 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->nthreads = 0;
 	refcount_set(&g->users, 1);
 	atomic_set(&g->ring_maps, 0);
-	g->starved = 0;
 	g->nr_in = 0;
 	g->nr_out = 0;
 	g->nr_failed = 0;

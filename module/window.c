@@ -320,6 +320,7 @@ int kvl_window_ready(struct kvl_window *w, u64 first, u64 count)
 		s->orphan = !s->free;
 		w->nfree += s->free;
 		list_add_tail(&s->lru, s->free ? &w->free : &w->held);
+		w->starved = 0;
 	}
 	spin_unlock(&w->lock);
 	kvl_pool_slot_freed(w->pool);
@@ -337,6 +338,7 @@ static void look_at_held(struct kvl_window *w)
 			s->free = true;
 			list_move_tail(&s->lru, &w->free);
 			w->nfree++;
+			w->starved = 0;
 		}
 }
 
@@ -369,6 +371,19 @@ static bool has_free(struct kvl_window *w, bool home)
 	if (w->nfree <= keep)
 		look_at_held(w);
 	return w->nfree > keep;
+}
+
+bool kvl_window_is_starved(struct kvl_window *w, unsigned long time)
+{
+	bool is = false;
+
+	spin_lock(&w->lock);
+	if (!w->nfree && !w->starved)
+		w->starved = jiffies ?: 1;
+	else if (!w->nfree)
+		is = time_after(jiffies, w->starved + time);
+	spin_unlock(&w->lock);
+	return is;
 }
 
 bool kvl_window_has_free(struct kvl_window *w, bool home)
@@ -409,6 +424,7 @@ void kvl_window_put(struct kvl_slot *s)
 		s->free = true;
 		list_add(&s->lru, &w->free);
 		w->nfree++;
+		w->starved = 0;
 	} else {
 		s->orphan = true;
 		list_add_tail(&s->lru, &w->held);

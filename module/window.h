@@ -39,6 +39,8 @@ struct vm_area_struct;
  * @free:	list of struct kvl_slot by @lru
  * @nfree:	how many
  * @held:	given up, and held by somebody
+ * @starved:	since when somebody has found none (jiffies), 0: one has come back
+ *		since
  * @reclaim:	makes room
  * @hand:	where it goes on
  * @ending:	it is not to begin any more
@@ -52,6 +54,7 @@ struct kvl_window {
 	struct list_head free;
 	u32 nfree;
 	struct list_head held;
+	unsigned long starved;
 	struct work_struct reclaim;
 	u32 hand;
 	bool ending;
@@ -69,6 +72,8 @@ int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
  * copies pass through: they must get on. -ENOSPC.
  */
 int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr);
+/* None has come back for so long (jiffies) since it was first asked for. */
+bool kvl_window_is_starved(struct kvl_window *w, unsigned long time);
 /* Whether there would be one just now. */
 bool kvl_window_has_free(struct kvl_window *w, bool home);
 /*
