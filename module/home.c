@@ -66,6 +66,22 @@ static void disown_slot(struct kvl_pool *pool, struct kvl_slot *s)
 	spin_unlock(&t->lru_lock);
 }
 
+/* The region of the block whose slot it is, held, or NULL. */
+struct kvl_region *kvl_slot_owner(struct kvl_pool *pool, struct kvl_slot *s,
+				  u64 *index)
+{
+	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(s->addr)];
+	struct kvl_region *r;
+
+	spin_lock(&t->lru_lock);
+	r = s->region;
+	if (r && !igrab(&r->inode))
+		r = NULL; /* going away: it gives the slot up */
+	*index = s->index;
+	spin_unlock(&t->lru_lock);
+	return r;
+}
+
 /* A copy below, in memory, of a block that a GPU has; it is frozen. */
 static void attach_shadow(struct kvl_region *r, u64 index, u64 addr)
 {

@@ -140,21 +140,6 @@ void kvl_memerr_block(struct kvl_region *r, u64 index, struct kvl_block *b)
 	}
 }
 
-/* The region of the block in a slot, held, or NULL. */
-static struct kvl_region *owner(struct kvl_tier *t, struct kvl_slot *s,
-				u64 *index)
-{
-	struct kvl_region *r;
-
-	spin_lock(&t->lru_lock);
-	r = s->region;
-	if (r && !igrab(&r->inode))
-		r = NULL; /* going away: it gives the slot up */
-	*index = s->index;
-	spin_unlock(&t->lru_lock);
-	return r;
-}
-
 /*
  * A GPU has the block (gpu.h), and the only copy now. Whoever only may read it
  * is not believed about what it is.
@@ -173,7 +158,7 @@ static void shadow_failed(struct kvl_region *r, u64 index,
 static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 {
 	u64 index;
-	struct kvl_region *r = owner(m->tier, s, &index);
+	struct kvl_region *r = kvl_slot_owner(m->tier->pool, s, &index);
 	struct kvl_block *b = r ? kvl_region_find(r, index) : NULL;
 	int err = 0;
 

@@ -186,6 +186,10 @@ void kvl_change_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 		       u64 shadow);
 void kvl_change_size(struct kvl_region *r, loff_t size);
 
+/* home.c */
+struct kvl_region *kvl_slot_owner(struct kvl_pool *pool, struct kvl_slot *s,
+				  u64 *index);
+
 /* home.c and region.c: all of these need the block's lock. */
 void kvl_block_attach(struct kvl_region *r, u64 index, struct kvl_block *b,
 		      u64 addr);

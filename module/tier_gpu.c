@@ -157,23 +157,14 @@ static const struct kvl_tier_ops gpu_ops = {
 /* The block of a slot leaves it. True: it cannot just now. */
 static bool bury_one(struct kvl_gpu *g, struct kvl_slot *s)
 {
-	struct kvl_tier *t = g->m.tier;
-	struct kvl_region *r;
+	u64 index;
+	struct kvl_region *r = kvl_slot_owner(g->pool, s, &index);
 	struct kvl_block *b;
 	bool busy = false;
-	u64 index;
 
-	spin_lock(&t->lru_lock);
-	r = s->region;
-	/* Who is going away gives it up. */
-	if (r && !igrab(&r->inode)) {
-		r = NULL;
-		busy = true;
-	}
-	index = s->index;
-	spin_unlock(&t->lru_lock);
+	/* Who is going away gives it up: it is counted until then. */
 	if (!r)
-		return busy;
+		return false;
 	b = kvl_region_find(r, index);
 	kvl_block_lock(b);
 	if (kvl_block_home(b) == s->addr) {

@@ -106,22 +106,6 @@ static bool reserve(struct kvl_pool *pool, u32 nr)
 	return false;
 }
 
-/* The region of the block that has its home in the slot, held, or NULL. */
-static struct kvl_region *owner(struct kvl_pool *pool, struct kvl_slot *s,
-				u64 *index)
-{
-	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(s->addr)];
-	struct kvl_region *r;
-
-	spin_lock(&t->lru_lock);
-	r = s->region;
-	if (r && !igrab(&r->inode))
-		r = NULL; /* going away: it gives the slot up */
-	*index = s->index;
-	spin_unlock(&t->lru_lock);
-	return r;
-}
-
 /* One block, to other memory if there is some, else down. */
 static void send_away(struct kvl_batch *batch, struct kvl_window *w,
 		      struct kvl_slot *s, struct kvl_region *r, u64 index)
@@ -156,7 +140,7 @@ static void reclaim(struct work_struct *work)
 
 		if (!READ_ONCE(s->region) || READ_ONCE(s->leases))
 			continue;
-		held[n] = owner(w->pool, s, &index);
+		held[n] = kvl_slot_owner(w->pool, s, &index);
 		if (held[n])
 			send_away(&batch, w, s, held[n++], index);
 	}
@@ -221,7 +205,7 @@ static void make_ordinary(struct kvl_slot *s)
 static bool leave_to_block(struct kvl_window *w, struct kvl_slot *s)
 {
 	u64 index;
-	struct kvl_region *r = owner(w->pool, s, &index);
+	struct kvl_region *r = kvl_slot_owner(w->pool, s, &index);
 	struct kvl_block *b;
 	bool done = false;
 

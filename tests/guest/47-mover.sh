@@ -5,19 +5,11 @@
 # kernels: 6.12 newest debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gpu.sh"
 
 need_nvme
 need_cxl
 load
-# shellcheck disable=SC2317
-gpu_empty() {
-	local f n
-	for f in /sys/fs/kvlift/"$(pool)"/gpu/*/used; do
-		[ ! -e "$f" ] || { read -r n <"$f" && [ "$n" = 0 ]; } || return 1
-	done
-}
-# shellcheck disable=SC2317
-none_lost() { [ "$(member_sum lost)" = 0 ]; }
 done_with() {
 	expect_used 0
 	until_true 10 gpu_empty || fail "blocks are left in tier gpu"

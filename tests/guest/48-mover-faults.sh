@@ -7,21 +7,13 @@
 # time: 240
 # long: 1800
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gpu.sh"
 
 need_nvme
 need_cxl
 load
-# shellcheck disable=SC2317
-gpu_empty() {
-	local f n
-	for f in /sys/fs/kvlift/"$(pool)"/gpu/*/used; do
-		[ ! -e "$f" ] || { read -r n <"$f" && [ "$n" = 0 ]; } || return 1
-	done
-}
 rounds=10
 [ -z "$KVLIFT_FULL" ] || rounds=100
-# shellcheck disable=SC2317
-none_lost() { [ "$(member_sum lost)" = 0 ]; }
 done_with() {
 	local stuck
 	expect_used 0

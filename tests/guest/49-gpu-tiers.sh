@@ -7,17 +7,11 @@
 # time: 240
 # long: 1800
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gpu.sh"
 
 need_nvme
 need_cxl
 load
-# shellcheck disable=SC2317
-gpu_empty() {
-	local f n
-	for f in /sys/fs/kvlift/"$(pool)"/gpu/*/used; do
-		[ ! -e "$f" ] || { read -r n <"$f" && [ "$n" = 0 ]; } || return 1
-	done
-}
 f=1
 [ -z "$KVLIFT_FULL" ] || f=10
 # The GPU holds some 2 % of the blocks, DRAM 5 %, CXL 10 %, a device the rest.

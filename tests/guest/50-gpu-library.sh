@@ -6,6 +6,7 @@
 # also: newest debug
 # time: 240
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gpu.sh"
 
 need_nvme
 need_cxl
@@ -20,15 +21,6 @@ step() {
 	until_true 10 gpu_empty || fail "something is left in tier gpu"
 	[ "$(counter csum_errors)" = 0 ] && [ "$(counter io_errors)" = 0 ] || fail "errors of the device"
 }
-# shellcheck disable=SC2317
-gpu_empty() {
-	local f n
-	for f in /sys/fs/kvlift/"$(pool)"/gpu/*/used; do
-		[ ! -e "$f" ] || { read -r n <"$f" && [ "$n" = 0 ]; } || return 1
-	done
-}
-# shellcheck disable=SC2317
-none_lost() { [ "$(member_sum lost)" = 0 ]; }
 
 for b in 64K 2M; do
 	case $b in
