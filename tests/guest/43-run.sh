@@ -61,6 +61,9 @@ if [ ! -e llama_kv ]; then
 	skip "no llama.cpp here: scripts/lib/llama.sh builds it"
 fi
 a="-c 256 -s 4 -p"
+# Where the heap begins is random, and so is how much of it gets huge pages: without
+# them what the program has of its own is the same in each run, give or take a page.
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
 # The KV cache has 2 MiB.
 run ./llama_kv $a >"$TMP/plain" 2>"$TMP/plain.err"
 own() { sed -n 's/^own[^0-9]*\([0-9]*\).*/\1/p' "$1"; }
