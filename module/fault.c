@@ -272,6 +272,7 @@ static bool promote_first(struct kvl_region *r, u64 index,
 	    kvl_addr_tier(home) == KVLIFT_TIER_DRAM ||
 	    !kvl_policy_promote(pool, kvl_addr_tier(home)) ||
 	    test_bit(KVL_B_MOVING, &b->flags) ||
+	    kvl_mem_slot(pool, home)->window ||
 	    folio_mapped(kvl_region_folio(r, b)) ||
 	    !kvl_domain_may_place(r->domain, KVLIFT_TIER_DRAM) ||
 	    kvl_tier_alloc(dram, numa_node_id(), &dst))

@@ -35,9 +35,6 @@ struct kvl_batch;
 struct kvl_move;
 struct kvl_request;
 
-/* Threads of an attachment that are known to copy. */
-#define KVL_GPU_THREADS		8
-
 /**
  * struct kvl_command - a copy that the mover has been told of
  * @copy:	NULL: the tag is free
@@ -71,6 +68,7 @@ struct kvl_command {
  * @peers:	by member, generation of the attachment whose memory the mover can
  *		reach, 0 for none
  * @owner:	address space of the process that attached, held
+ * @uid:	of that, by which its attachments are counted
  * @wanted:	somebody has found no slot free
  * @win:	the window
  * @users:	the attachment's file and its queues
@@ -107,10 +105,11 @@ struct kvl_gpu {
 	struct {
 		pid_t pid;
 		u64 start;
-	} threads[KVL_GPU_THREADS];
+	} threads[KVLIFT_MOVER_THREADS];
 	unsigned int nthreads;
 	u32 peers[KVLIFT_MAX_MEMBERS];
 	struct mm_struct *owner;
+	kuid_t uid;
 	bool wanted;
 	u64 nr_in;
 	u64 nr_out;

@@ -70,6 +70,7 @@ bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b)
 void kvl_gpu_written(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	kvl_block_mark_written(r, index, b);
+	home_slot(r, b)->lent = true;
 	/* All of it, whatever the file has of the block. */
 	set_bit(KVL_B_LENT, &b->flags);
 	/* What is on a device is written again there. */
@@ -97,14 +98,6 @@ static void drop(struct kvl_region *r, u64 index, struct kvl_block *b,
 				  0);
 }
 
-/* Whoever waits for a block of it does not do so without end. */
-static void look_at_starved(struct kvl_gpu *g)
-{
-	if (kvl_window_is_starved(&g->win,
-				  msecs_to_jiffies(2 * g->deadline_ms)))
-		kvl_mover_fail(g, "its window has no slot for what is wanted back");
-}
-
 /*
  * Memory for a block that leaves a GPU, with whatever else that needs. Nothing is
  * taken that would have to be given back at once: who waits for a slot would be
@@ -117,16 +110,16 @@ static int out_slots(struct kvl_region *r, struct kvl_gpu *g, u64 *dst,
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
 
 	*stage = 0;
-	if (!g->dmabuf && !kvl_window_has_free(&g->win, false)) {
-		kvl_window_kick(&g->win);
-		look_at_starved(g);
+	if (!g->dmabuf && !kvl_window_has_free(&g->win)) {
+		if (kvl_window_starve(&g->win))
+			kvl_mover_fail(g, "its window has no slot for what is wanted back");
 		return -ENOSPC;
 	}
 	if (kvl_policy_place(pool, r, dst)) {
 		kvl_reclaim_kick(dram);
 		return -ENOSPC;
 	}
-	if (!g->dmabuf && kvl_window_alloc(&g->win, false, stage)) {
+	if (!g->dmabuf && kvl_window_stage(&g->win, stage)) {
 		kvl_slot_free(pool, *dst);
 		return -ENOSPC;
 	}
@@ -164,7 +157,7 @@ static int out(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 		kvl_block_unlock(b);
 		return -ENOSPC;
 	}
-	m = kvl_batch_new(batch, r, index, b, dst, why, NULL);
+	m = kvl_batch_new_gpu(batch, r, index, b, dst, why, NULL);
 	if (!m) {
 		if (stage)
 			kvl_slot_free(pool, stage);
@@ -347,6 +340,9 @@ void kvl_gpu_release(struct kvl_move *m)
 	/* Before those are woken who look at it. */
 	if (m->counted)
 		kvl_gpu_count(m, -1);
+	if (m->leased)
+		kvl_domain_unlease(m->r->domain, m->leased);
+	m->leased = 0;
 	/* Who waits for the end of a move that could not be waited for. */
 	kvl_pool_slot_freed(pool);
 }
@@ -593,7 +589,17 @@ static void publish_in(struct kvl_move *m)
 	} else {
 		kvl_block_attach_shadow(m->r, m->index, m->b, m->copy.src);
 	}
+	kvl_mem_slot(m->copy.pool, m->copy.dst)->lent = m->exclusive;
 	kvl_block_attach(m->r, m->index, m->b, m->copy.dst);
+}
+
+/* Whoever could write it where it was is believed there, too. */
+static void publish_out(struct kvl_move *m)
+{
+	kvl_mem_slot(m->copy.pool, m->copy.dst)->lent = src_slot(m)->lent;
+	kvl_block_detach(m->r, m->b);
+	kvl_block_attach(m->r, m->index, m->b, m->copy.dst);
+	kvl_slot_free(m->copy.pool, m->copy.src);
 }
 
 static void publish_sink(struct kvl_move *m)
@@ -620,9 +626,7 @@ void kvl_gpu_publish(struct kvl_move *m)
 		return;
 	case KVL_GPU_OUT:
 	case KVL_GPU_PEER:
-		kvl_block_detach(m->r, m->b);
-		kvl_block_attach(m->r, m->index, m->b, m->copy.dst);
-		kvl_slot_free(m->copy.pool, m->copy.src);
+		publish_out(m);
 		return;
 	case KVL_GPU_SINK:
 		publish_sink(m);

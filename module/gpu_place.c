@@ -9,17 +9,25 @@
 #include "queue.h"
 #include "seal.h"
 
+/* In the part of the window that is in that tier. */
+static int alloc_home(struct kvl_request *p, unsigned int part,
+		      unsigned int tier, u64 *dst)
+{
+	struct kvl_window *w = &p->gpu->win;
+
+	if (!w->part[part].nr ||
+	    !kvl_domain_admit(p->r->domain, &p->gpu->pool->tiers[tier]))
+		return -ENOSPC;
+	return kvl_window_home(w, part, dst);
+}
+
 static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		     struct kvl_block *b)
 {
 	u64 dst;
 
-	if (!kvl_domain_admit(p->r->domain,
-			      &p->gpu->pool->tiers[KVLIFT_TIER_DRAM])) {
-		kvl_block_unlock(b);
-		return -EAGAIN;
-	}
-	if (kvl_window_alloc(&p->gpu->win, true, &dst)) {
+	if (alloc_home(p, KVL_WINDOW_DRAM, KVLIFT_TIER_DRAM, &dst) &&
+	    alloc_home(p, KVL_WINDOW_CXL, KVLIFT_TIER_CXL, &dst)) {
 		kvl_window_kick(&p->gpu->win);
 		kvl_block_unlock(b);
 		return -EAGAIN;
@@ -92,7 +100,7 @@ static int alloc_stage(struct kvl_request *p, u64 home, struct in_slots *s)
 		s->stage = home;
 		return 0;
 	}
-	if (!kvl_window_alloc(&p->gpu->win, false, &s->stage))
+	if (!kvl_window_stage(&p->gpu->win, &s->stage))
 		return 0;
 	kvl_window_kick(&p->gpu->win);
 	return -EAGAIN;
@@ -134,7 +142,7 @@ static bool is_worth_trying(struct kvl_request *p, struct kvl_block *b,
 	}
 	if (!g->dmabuf && !(in_memory && kvl_mem_slot(g->pool, home)->window ==
 						 &g->win) &&
-	    !kvl_window_has_free(&g->win, false)) {
+	    !kvl_window_has_free(&g->win)) {
 		kvl_window_kick(&g->win);
 		return false;
 	}
@@ -155,6 +163,7 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	bool read = kvl_addr_is_device(home);
 	struct in_slots s = {};
 	struct kvl_move *m;
+	u8 leased;
 
 	if (!is_worth_trying(p, b, home) || alloc_dst(p, &s.dst) ||
 	    alloc_stage(p, home, &s) || alloc_keep(p, b, home, &s)) {
@@ -162,8 +171,15 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	m = kvl_batch_new(batch, p->r, index, b, read ? s.stage : s.dst,
-			  KVL_WHY_PREFETCH, p);
+	/* As it is not to be had by others while the mover has it. */
+	leased = read ? 0 : kvl_addr_tier(home);
+	if (leased && !kvl_domain_lease(p->r->domain, leased)) {
+		put_slots(pool, &s, home);
+		kvl_block_unlock(b);
+		return -EAGAIN;
+	}
+	m = kvl_batch_new_gpu(batch, p->r, index, b, read ? s.stage : s.dst,
+			      KVL_WHY_PREFETCH, p);
 	if (!m) {
 		/* Where it was to be read, or else copied, was given up. */
 		if (read)
@@ -171,8 +187,11 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		else
 			s.dst = 0;
 		put_slots(pool, &s, home);
-		return 0;
+		if (leased)
+			kvl_domain_unlease(p->r->domain, leased);
+		return -EAGAIN;
 	}
+	m->leased = leased;
 	kvl_gpu_hold(m, read ? KVL_GPU_READ : KVL_GPU_IN, p->gpu);
 	m->final = s.dst;
 	m->copy.stage = s.stage;
@@ -196,9 +215,9 @@ static int from_peer(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	m = kvl_batch_new(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
+	m = kvl_batch_new_gpu(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
 	if (!m)
-		return 0;
+		return -EAGAIN;
 	kvl_gpu_hold(m, KVL_GPU_PEER, p->gpu);
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);
@@ -219,6 +238,11 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	/* Sealed since it was asked for. */
 	if (p->flags & ~KVLIFT_REQ_GPU && kvl_seal_is_on(p->r))
 		return -EPERM;
+	/* Who seals waits for a moment in which no block moves. */
+	if (READ_ONCE(p->r->sealing)) {
+		kvl_block_unlock(b);
+		return -EAGAIN;
+	}
 	if (test_bit(KVL_B_MOVING, &b->flags)) {
 		kvl_block_unlock(b);
 		return -EAGAIN;
@@ -272,6 +296,7 @@ int kvl_gpu_new(struct kvl_request *p, u64 index, struct kvl_block *b,
 	}
 	kvl_block_mark_written(p->r, index, b);
 	set_bit(KVL_B_LENT, &b->flags);
+	kvl_mem_slot(kvl_region_pool(p->r), dst)->lent = true;
 	kvl_block_attach(p->r, index, b, dst);
 	*made = lost ? KVL_MADE_OF_LOST : charged ? KVL_MADE_OF_RESERVED : KVL_MADE;
 	return 0;

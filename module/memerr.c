@@ -150,8 +150,8 @@ static void shadow_failed(struct kvl_region *r, u64 index,
 	set_bit(KVL_B_DIRTY, &b->flags);
 	kvl_block_drop_shadow(r, b);
 	kvl_change_shadow(r, index, b, 0);
-	if (!test_bit(KVL_B_LENT, &b->flags) &&
-	    !test_bit(KVL_B_MOVING, &b->flags))
+	/* A move that is under way will find the block elsewhere. */
+	if (!kvl_mem_slot(kvl_region_pool(r), kvl_block_home(b))->lent)
 		kvl_gpu_leave(r, index, b);
 }
 

@@ -70,16 +70,24 @@ mempool_t *kvl_move_pool_create(void)
 	return mempool_create_slab_pool(KVL_MAX_MOVES, cache);
 }
 
-/* NULL: no memory at once, and @wait is not set. */
+/*
+ * From the pool's reserve; NULL: no memory at once, and @wait is not set. What a
+ * mover may hold up is no part of it, which is for those that end by themselves.
+ */
+static struct kvl_move *alloc_move(struct kvl_pool *pool, bool mover, bool wait)
+{
+	if (mover)
+		return kmem_cache_alloc(cache, GFP_NOWAIT | __GFP_NOWARN);
+	return mempool_alloc(pool->move_mempool,
+			     wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+}
+
 static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 				 struct kvl_block *b, u64 dst,
-				 enum kvl_why why, bool wait)
+				 enum kvl_why why, struct kvl_move *m)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	struct kvl_move *m;
 
-	m = mempool_alloc(pool->move_mempool,
-			  wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 	if (!m)
 		return NULL;
 	atomic_inc(&kvl_objects.moves);
@@ -107,6 +115,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->folio = NULL;
 	m->keep = 0;
 	m->counted = false;
+	m->leased = 0;
 	m->store = false;
 	m->moving = false;
 	m->borrowed = dst == b->shadow;
@@ -472,27 +481,28 @@ void kvl_batch_run(struct kvl_batch *batch)
 	batch->n = 0;
 }
 
-struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
-			       u64 index, struct kvl_block *b, u64 dst,
-			       enum kvl_why why, struct kvl_request *req)
+/* No memory for the move. The lock is given up. */
+static void cannot_move(struct kvl_batch *batch, u64 index, struct kvl_block *b,
+			u64 dst, struct kvl_request *req)
 {
-	/* With others in the batch waiting could be for ever. */
-	struct kvl_move *m = new_move(r, index, b, dst, why, !batch->n);
+	kvl_count(batch->pool, KVL_C_REFUSED_BUSY);
+	if (dst != b->shadow)
+		kvl_slot_free(batch->pool, dst);
+	if (req)
+		kvl_request_block(req, index, b, -ENOMEM);
+	kvl_block_unlock(b);
+}
+
+/* In the order of blocks, so that neighbours are next to each other. */
+static void insert(struct kvl_batch *batch, struct kvl_move *m,
+		   struct kvl_request *req)
+{
 	unsigned int i;
 
-	if (!m) {
-		kvl_count(batch->pool, KVL_C_REFUSED_BUSY);
-		if (dst != b->shadow)
-			kvl_slot_free(batch->pool, dst);
-		if (req)
-			kvl_request_block(req, index, b, -ENOMEM);
-		kvl_block_unlock(b);
-		return NULL;
-	}
 	for (i = batch->n; i; i--) {
 		struct kvl_move *p = batch->m[i - 1];
 
-		if (p->r != r || p->index < index)
+		if (p->r != m->r || p->index < m->index)
 			break;
 		batch->m[i] = p;
 	}
@@ -502,6 +512,35 @@ struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
 	m->req = req;
 	if (req)
 		refcount_inc(&req->pending);
+}
+
+struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
+			       u64 index, struct kvl_block *b, u64 dst,
+			       enum kvl_why why, struct kvl_request *req)
+{
+	/* With others in the batch waiting could be for ever. */
+	struct kvl_move *m = alloc_move(batch->pool, false, !batch->n);
+
+	m = new_move(r, index, b, dst, why, m);
+	if (m)
+		insert(batch, m, req);
+	else
+		cannot_move(batch, index, b, dst, req);
+	return m;
+}
+
+struct kvl_move *kvl_batch_new_gpu(struct kvl_batch *batch,
+				   struct kvl_region *r, u64 index,
+				   struct kvl_block *b, u64 dst,
+				   enum kvl_why why, struct kvl_request *req)
+{
+	struct kvl_move *m = alloc_move(batch->pool, true, false);
+
+	m = new_move(r, index, b, dst, why, m);
+	if (m)
+		insert(batch, m, req);
+	else
+		cannot_move(batch, index, b, dst, NULL);
 	return m;
 }
 
@@ -571,16 +610,15 @@ int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 	while ((t = kvl_tier_below(pool, t->id))) {
 		if (b->shadow && kvl_addr_tier(b->shadow) == t->id &&
 		    !(test_bit(KVL_B_DIRTY, &b->flags) &&
-		      kvl_addr_is_memory(addr) &&
-		      kvl_mem_slot(pool, addr)->window) &&
+		      kvl_addr_in_window(pool, addr)) &&
 		    kvl_member_usable(kvl_addr_member(pool, b->shadow))) {
 			*dst = b->shadow;
 			return 0;
 		}
 		/* Who owns a window can change what is there at any time. */
 		if (!kvl_domain_admit(r->domain, t) ||
-		    (t->id == KVLIFT_TIER_NVME && kvl_addr_is_memory(addr) &&
-		     kvl_mem_slot(pool, addr)->window))
+		    (t->id == KVLIFT_TIER_NVME &&
+		     kvl_addr_in_window(pool, addr)))
 			continue;
 		if (!kvl_tier_alloc(t, node, dst)) {
 			kvl_reclaim_check(t);
@@ -593,6 +631,10 @@ int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 			 !kvl_tier_alloc(t, node, dst))
 			return 0;
 	}
+	/* Out of the window at least: from there it can be written. */
+	if (kvl_addr_in_window(pool, addr))
+		return kvl_tier_alloc(&pool->tiers[kvl_addr_tier(addr)], node,
+				      dst);
 	return -ENOSPC;
 }
 
@@ -665,7 +707,9 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 		  u64 dst, enum kvl_why why, unsigned int ahead)
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
-	struct kvl_move *m = new_move(r, index, b, dst, why, true);
+	struct kvl_move *m = new_move(r, index, b, dst, why,
+				      alloc_move(kvl_region_pool(r), false,
+						 true));
 	struct kvl_batch batch;
 	unsigned long pflags;
 	LIST_HEAD(ended);
@@ -710,7 +754,8 @@ int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 	    !test_bit(KVL_B_MOVING, &b->flags) &&
 	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->dead) &&
 	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->draining))
-		m = new_move(r, index, b, b->shadow, why, false);
+		m = new_move(r, index, b, b->shadow, why,
+			     alloc_move(pool, false, false));
 	if (!m) {
 		kvl_block_unlock(b);
 		return -ENOENT;

@@ -51,6 +51,8 @@ enum kvl_gpu_move {
  *		one it was in cannot be; 0 for none
  * @exclusive:	GPU_IN: none is kept in memory
  * @counted:	it is in gpu_moves of the pool
+ * @leased:	GPU_IN: tier whose slot it holds, which counts for the domain as a
+ *		lease does; 0 for none
  * @moving:	KVL_B_MOVING was set for it
  * @borrowed:	the destination is the block's shadow and still belongs to it,
  *		which may lose it while its lock is free
@@ -79,6 +81,7 @@ struct kvl_move {
 	u64 keep;
 	bool exclusive;
 	bool counted;
+	u8 leased;
 	bool store;
 	bool moving;
 	bool borrowed;
@@ -157,6 +160,11 @@ void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);
 struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
 			       u64 index, struct kvl_block *b, u64 dst,
 			       enum kvl_why why, struct kvl_request *req);
+/* The same for what a mover may hold up; @req may come again. */
+struct kvl_move *kvl_batch_new_gpu(struct kvl_batch *batch,
+				   struct kvl_region *r, u64 index,
+				   struct kvl_block *b, u64 dst,
+				   enum kvl_why why, struct kvl_request *req);
 
 /* move.c: a slot in a tier below that of @addr. -ENOSPC. */
 int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,

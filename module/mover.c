@@ -58,7 +58,8 @@ static long enter(struct kvl_gpu *g, void __user *arg)
 		return -EFAULT;
 	if (e.flags & ~KVLIFT_MOVER_WAIT || e.reserved[0] || e.reserved[1])
 		return -EINVAL;
-	kvl_mover_remember_current(g);
+	if (!kvl_mover_remember_current(g))
+		return -EUSERS;
 	if (mutex_lock_interruptible(&g->enter))
 		return -EINTR;
 	e.taken = kvl_mover_take_done(g);
@@ -342,9 +343,28 @@ void kvl_mover_get(struct kvl_gpu *g)
 	refcount_inc(&g->users);
 }
 
+/* What a window of so many slots takes of the domain's cap. */
+static bool pin(struct kvl_domain *d, u64 dram, u64 cxl)
+{
+	if (!kvl_domain_pin(d, KVLIFT_TIER_DRAM, dram))
+		return false;
+	if (!cxl || kvl_domain_pin(d, KVLIFT_TIER_CXL, cxl))
+		return true;
+	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
+	return false;
+}
+
+static void unpin(struct kvl_domain *d, u64 dram, u64 cxl)
+{
+	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
+	if (cxl)
+		kvl_domain_unpin(d, KVLIFT_TIER_CXL, cxl);
+}
+
 void kvl_mover_put(struct kvl_gpu *g)
 {
-	u32 pinned = g->win.nr;
+	u64 dram = g->win.part[KVL_WINDOW_DRAM].nr;
+	u64 cxl = g->win.part[KVL_WINDOW_CXL].nr;
 	struct kvl_domain *d = g->domain;
 
 	if (!refcount_dec_and_test(&g->users))
@@ -352,7 +372,7 @@ void kvl_mover_put(struct kvl_gpu *g)
 	/* Until the window is gone they are pinned. */
 	kvl_domain_get(d);
 	end(g);
-	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, pinned);
+	unpin(d, dram, cxl);
 	kvl_domain_put(d);
 }
 
@@ -398,11 +418,12 @@ static int check(const struct kvlift_mover *u)
 	    u->deadline_ms > KVLIFT_MOVER_DEADLINE_MAX_MS || !u->slots ||
 	    u->slots > KVLIFT_MOVER_SLOTS_MAX ||
 	    u->window > KVLIFT_MOVER_WINDOW_MAX ||
+	    u->window_cxl > KVLIFT_MOVER_WINDOW_MAX - u->window ||
 	    !is_name(u->name, sizeof(u->name)))
 		return -EINVAL;
-	if (dmabuf ? u->window || u->dmabuf < 0 : !u->window || u->dmabuf != -1)
-		return -EINVAL;
-	return 0;
+	if (dmabuf)
+		return u->window || u->window_cxl || u->dmabuf < 0 ? -EINVAL : 0;
+	return !(u->window + u->window_cxl) || u->dmabuf != -1 ? -EINVAL : 0;
 }
 
 /* Rings, and what belongs to them. */
@@ -445,10 +466,8 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->nr_failed = 0;
 	g->nr_late = 0;
 	g->nr_ignored = 0;
+	memset(&g->win, 0, sizeof(g->win));
 	spin_lock_init(&g->win.lock);
-	g->win.nr = 0;
-	g->win.ready = 0;
-	g->win.nfree = 0;
 	if (u->name[0])
 		strscpy(g->m.name, u->name, sizeof(g->m.name));
 	else
@@ -457,13 +476,14 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 
 static int begin(struct kvl_gpu *g, const struct kvlift_mover *u)
 {
+	const u32 window[KVL_WINDOW_PARTS] = { u->window, u->window_cxl };
 	u64 bytes = u->slots << g->pool->block_shift;
 	int err;
 
 	if (u->flags & KVLIFT_MOVER_DMABUF)
 		return kvl_gpu_dmabuf_open(g, u->dmabuf, bytes);
 	err = make_rings(g);
-	return err ?: kvl_window_create(&g->win, g->pool, u->window,
+	return err ?: kvl_window_create(&g->win, g->pool, window,
 					numa_node_id());
 }
 
@@ -496,11 +516,11 @@ static long attach(struct kvl_pool *pool, struct file *dir,
 	struct kvl_gpu *g;
 	long ret;
 
-	if (!kvl_domain_pin(d, KVLIFT_TIER_DRAM, u->window))
+	if (!pin(d, u->window, u->window_cxl))
 		return -EDQUOT;
 	g = kvl_gpu_member(pool, u->slots);
 	if (IS_ERR(g)) {
-		kvl_domain_unpin(d, KVLIFT_TIER_DRAM, u->window);
+		unpin(d, u->window, u->window_cxl);
 		return PTR_ERR(g);
 	}
 	reset(g, u);
@@ -515,7 +535,7 @@ static long attach(struct kvl_pool *pool, struct file *dir,
 	}
 	if (ret < 0) {
 		/* Nobody has asked for anything to go there. */
-		kvl_domain_unpin(d, KVLIFT_TIER_DRAM, u->window);
+		unpin(d, u->window, u->window_cxl);
 		kvl_gpu_die(g);
 		end(g);
 	}
@@ -540,7 +560,8 @@ long kvl_mover_open(struct file *file, void __user *arg)
 	ret = inode_permission(file_mnt_idmap(file), inode, MAY_WRITE);
 	if (ret)
 		return ret;
-	if (!kvl_pool_has_tier(pool, KVLIFT_TIER_DRAM))
+	if (!kvl_pool_has_tier(pool, KVLIFT_TIER_DRAM) ||
+	    (u.window_cxl && !kvl_pool_has_tier(pool, KVLIFT_TIER_CXL)))
 		return -EOPNOTSUPP;
 	if (!u.depth)
 		u.depth = KVLIFT_MOVER_DEPTH;

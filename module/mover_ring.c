@@ -234,22 +234,40 @@ bool kvl_mover_is_current(struct kvl_gpu *g)
 	return is;
 }
 
-/* The latest ones, should there be so many. */
-void kvl_mover_remember_current(struct kvl_gpu *g)
+static bool is_alive(pid_t pid, u64 start)
 {
-	unsigned int i;
+	struct task_struct *t;
+	bool alive;
+
+	rcu_read_lock();
+	t = pid_task(find_pid_ns(pid, &init_pid_ns), PIDTYPE_PID);
+	alive = t && t->start_boottime == start;
+	rcu_read_unlock();
+	return alive;
+}
+
+/* Those that have ended make room. False: there are too many. */
+bool kvl_mover_remember_current(struct kvl_gpu *g)
+{
+	unsigned int i, n = 0;
+	bool room;
 
 	if (kvl_mover_is_current(g))
-		return;
+		return true;
 	spin_lock(&g->lock);
-	if (g->nthreads == KVL_GPU_THREADS) {
-		for (i = 1; i < KVL_GPU_THREADS; i++)
-			g->threads[i - 1] = g->threads[i];
-		g->nthreads--;
+	if (g->nthreads == KVLIFT_MOVER_THREADS) {
+		for (i = 0; i < KVLIFT_MOVER_THREADS; i++)
+			if (is_alive(g->threads[i].pid, g->threads[i].start))
+				g->threads[n++] = g->threads[i];
+		g->nthreads = n;
 	}
-	g->threads[g->nthreads].pid = current->pid;
-	g->threads[g->nthreads++].start = current->start_boottime;
+	room = g->nthreads < KVLIFT_MOVER_THREADS;
+	if (room) {
+		g->threads[g->nthreads].pid = current->pid;
+		g->threads[g->nthreads++].start = current->start_boottime;
+	}
 	spin_unlock(&g->lock);
+	return room;
 }
 
 /* The copy of the command that has ended, or NULL. */

@@ -39,6 +39,6 @@ void kvl_mover_wake(struct kvl_gpu *g);
 /* What the mover says is done; how many. Needs g->enter. */
 u32 kvl_mover_take_done(struct kvl_gpu *g);
 /* The current thread copies. */
-void kvl_mover_remember_current(struct kvl_gpu *g);
+bool kvl_mover_remember_current(struct kvl_gpu *g);
 
 #endif /* KVL_MOVER_RING_H */

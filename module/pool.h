@@ -195,4 +195,9 @@ static inline struct kvl_slot *kvl_mem_slot(struct kvl_pool *pool, u64 addr)
 			       kvlift_loc_slot(addr));
 }
 
+static inline bool kvl_addr_in_window(struct kvl_pool *pool, u64 addr)
+{
+	return kvl_addr_is_memory(addr) && kvl_mem_slot(pool, addr)->window;
+}
+
 #endif /* KVL_POOL_H */

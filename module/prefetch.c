@@ -313,7 +313,9 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		kvl_batch_run(batch);
 		return -ERESTART;
-	} else if (!err && home && kvl_addr_tier(home) > p->tier) {
+	} else if (!err && home && kvl_addr_tier(home) > p->tier &&
+		   (p->q || !kvl_addr_in_window(batch->pool, home))) {
+		/* Of what is in a window only who asks for it is given a copy. */
 		if (test_bit(KVL_B_MOVING, &b->flags))
 			err = p->q ? -EAGAIN : 0;
 		else if (!kvl_domain_may_prefetch(p->r->domain))

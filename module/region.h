@@ -51,6 +51,7 @@ struct kvl_map {
  * @nr:		blocks by tier of their home
  * @inl:	inline content of block 0, @inl_size bytes, zeros behind it
  * @sealed:	nothing may change any more; set under i_rwsem
+ * @sealing:	it is being sealed: nothing goes to a GPU meanwhile
  * @cached:	in the queues of a cache directory (cache.h)
  * @dropping:	chosen from there; under the lock of the cache
  * @store:	in the pool's list while complete blocks from @store_first to
@@ -72,6 +73,7 @@ struct kvl_region {
 	void *inl;
 	u32 inl_size;
 	bool sealed;
+	bool sealing;
 	bool dropping;
 	struct kvl_s3_entry cached;
 

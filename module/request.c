@@ -361,6 +361,10 @@ static int judge(struct kvl_request *p, u64 count)
 			cap += p->flags & KVLIFT_REQ_PIN ?
 				       kvl_domain_pin_cap(p->r->domain, id) :
 				       kvl_domain_lease_cap(p->r->domain, id);
+	if (p->gpu)
+		cap = min(cap, p->flags & KVLIFT_REQ_GPU ?
+				       READ_ONCE(p->gpu->m.got) :
+				       kvl_window_homes(&p->gpu->win));
 	if (p->lease_ms && count > cap)
 		return -EDQUOT;
 	/* Here and not by the worker: they are charged to who asks. */
@@ -426,7 +430,9 @@ static unsigned int slowest(struct kvl_queue *q, const struct kvlift_req *u)
 	if (u->flags & KVLIFT_REQ_GPU)
 		return KVLIFT_TIER_GPU;
 	if (u->flags & KVLIFT_REQ_WINDOW)
-		return KVLIFT_TIER_DRAM;
+		return q->gpu->win.part[KVL_WINDOW_CXL].nr ?
+			       KVLIFT_TIER_CXL :
+			       KVLIFT_TIER_DRAM;
 	return slowest_memory(q, u);
 }
 

@@ -187,15 +187,19 @@ int kvl_seal_file(struct kvl_region *r)
 	err = mapping_deny_writable(mapping);
 	if (err)
 		return err;
+	WRITE_ONCE(r->sealing, true);
 	/* No store can come any more but from a device that holds a page. */
 	for (i = 0; (b = kvl_region_next(r, &i, U64_MAX >> 8)); i++) {
 		err = wait_unpinned(r, i, b);
-		if (err) {
-			mapping_allow_writable(mapping);
-			return err;
-		}
+		if (err)
+			break;
 		cond_resched();
 	}
-	WRITE_ONCE(r->sealed, true);
-	return 0;
+	if (err)
+		mapping_allow_writable(mapping);
+	else
+		WRITE_ONCE(r->sealed, true);
+	WRITE_ONCE(r->sealing, false);
+	kvl_pool_slot_freed(kvl_region_pool(r));
+	return err;
 }

@@ -266,6 +266,8 @@ struct kvl_tier {
  * @held:	of these, for a GPU, which uses the slot itself: they last when the
  *		block leaves it
  * @written:	of these, for writing
+ * @lent:	of a GPU: who may write the block was promised it, so that what is
+ *		there counts when there is no other copy
  * @orphan:	given up while @held: free when that is over (gpu.h, window.h)
  * @free:	in the member's list of free slots; under its lock
  * @bad:	its memory has failed: never used again once it is given up
@@ -285,6 +287,7 @@ struct kvl_slot {
 	u16 leases;
 	u16 held;
 	u16 written;
+	bool lent;
 	bool orphan;
 	bool ready;
 	bool free;

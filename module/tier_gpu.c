@@ -306,7 +306,6 @@ static bool is_empty(struct kvl_gpu *g)
 
 	if (g->attached)
 		return false;
-	flush_delayed_work(&g->bury);
 	spin_lock(&g->m.lock);
 	empty = g->m.nfree == g->m.got;
 	spin_unlock(&g->m.lock);
@@ -338,6 +337,31 @@ static void revive(struct kvl_gpu *g, u32 slots)
 	kvl_pool_resized(g->pool);
 }
 
+/* Those that are dead and could be had soon; nobody else waits for that. */
+static void flush_dead(struct kvl_tier *t)
+{
+	unsigned int i, nr;
+
+	/* Pairs with kvl_tier_add(). */
+	nr = smp_load_acquire(&t->nr_members);
+	for (i = 0; i < nr; i++)
+		if (READ_ONCE(t->members[i]->dead))
+			flush_delayed_work(&kvl_to_gpu(t->members[i])->bury);
+}
+
+/* The user has as many as one may have. Needs the mutex. */
+static bool too_many(struct kvl_tier *t)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < t->nr_members; i++) {
+		struct kvl_gpu *g = kvl_to_gpu(t->members[i]);
+
+		n += g->attached && uid_eq(g->uid, current_fsuid());
+	}
+	return n >= KVLIFT_MOVER_PER_USER && !capable(CAP_SYS_RESOURCE);
+}
+
 struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots)
 {
 	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_GPU];
@@ -345,13 +369,16 @@ struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots)
 	unsigned int i;
 	int err = 0;
 
+	flush_dead(t);
 	mutex_lock(&pool->gpu_mutex);
-	for (i = 0; i < t->nr_members && !g; i++)
+	if (too_many(t))
+		err = -EUSERS;
+	for (i = 0; i < t->nr_members && !g && !err; i++)
 		if (is_empty(kvl_to_gpu(t->members[i])))
 			g = kvl_to_gpu(t->members[i]);
 	if (!g && t->nr_members == KVLIFT_MAX_MEMBERS) {
 		err = -EUSERS;
-	} else if (!g) {
+	} else if (!g && !err) {
 		g = create(pool);
 		err = IS_ERR(g) ? PTR_ERR(g) :
 				  kvl_stats_add_member(pool, &g->m);
@@ -362,6 +389,7 @@ struct kvl_gpu *kvl_gpu_member(struct kvl_pool *pool, u64 slots)
 		/* Who it is, before anybody finds it alive. */
 		g->generation++;
 		g->owner = current->mm;
+		g->uid = current_fsuid();
 		mmgrab(g->owner);
 		memset(g->peers, 0, sizeof(g->peers));
 		revive(g, slots);

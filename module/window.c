@@ -4,6 +4,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "gpu.h"
 #include "move.h"
 #include "place.h"
 #include "window.h"
@@ -16,6 +17,51 @@
 
 /* Between two looks at a slot that somebody uses, when the window ends. */
 #define END_RETRY	(HZ / 100 + 1)
+
+/*
+ * Between two looks at blocks that live in it when its attachment has ended, and at
+ * slots that are held when somebody waits for one.
+ */
+#define RETRY		(HZ / 20 + 1)
+
+/* Held ones that are looked at in one go, with the lock held. */
+#define HELD_BATCH	64
+
+static const u8 tier_of[KVL_WINDOW_PARTS] = { KVLIFT_TIER_DRAM,
+					      KVLIFT_TIER_CXL };
+
+static struct kvl_window_part *part_of(struct kvl_window *w,
+				       const struct kvl_slot *s)
+{
+	return &w->part[kvl_addr_tier(s->addr) == KVLIFT_TIER_CXL ?
+				KVL_WINDOW_CXL :
+				KVL_WINDOW_DRAM];
+}
+
+/* Both need the lock. */
+static void put_free(struct kvl_window *w, struct kvl_slot *s, bool last)
+{
+	struct kvl_window_part *p = part_of(w, s);
+
+	s->orphan = false;
+	s->free = true;
+	if (last)
+		list_move_tail(&s->lru, &p->free);
+	else
+		list_move(&s->lru, &p->free);
+	p->nfree++;
+	w->nfree++;
+	w->starved = 0;
+	w->due = false;
+}
+
+static void take_free(struct kvl_window *w, struct kvl_slot *s)
+{
+	list_del_init(&s->lru);
+	s->free = false;
+	part_of(w, s)->nfree--;
+	w->nfree--;
+}
 
 static int known_pins(const struct kvl_slot *s)
 {
@@ -63,7 +109,8 @@ static void count(struct kvl_pool *pool, u64 addr, int delta)
 }
 
 /* One from the pool, which is made to give one up; its bytes are zeros. */
-static int take_one(struct kvl_window *w, int node, u64 *addr)
+static int take_one(struct kvl_window *w, struct kvl_tier *t, int node,
+		    u64 *addr)
 {
 	struct kvl_pool *pool = w->pool;
 	struct folio *folio;
@@ -73,13 +120,14 @@ static int take_one(struct kvl_window *w, int node, u64 *addr)
 	while (!err) {
 		unsigned int seq = kvl_pool_slot_seq(pool);
 
-		if (!kvl_tier_alloc(&pool->tiers[KVLIFT_TIER_DRAM], node, addr))
+		if (!kvl_tier_alloc(t, node, addr))
 			break;
+		kvl_reclaim_kick(t);
 		err = kvl_pool_wait_slot(pool, seq);
 	}
 	if (err)
 		return err;
-	kvl_reclaim_check(&pool->tiers[KVLIFT_TIER_DRAM]);
+	kvl_reclaim_check(t);
 	folio = kvl_addr_folio(pool, *addr);
 	/* Whoever had it last is nobody that the owner may know of. */
 	for (i = 0; i < 1u << pool->page_shift; i++)
@@ -92,25 +140,42 @@ static int take_one(struct kvl_window *w, int node, u64 *addr)
 #define LEAVE		4
 
 /* Units of the capacity go to the window; false: there are not so many. */
-static bool reserve(struct kvl_pool *pool, u32 nr)
+static bool reserve(struct kvl_pool *pool, const u32 nr[KVL_WINDOW_PARTS])
 {
-	struct kvl_tier *t = &pool->tiers[KVLIFT_TIER_DRAM];
-	u64 got;
+	u64 all = 0, got;
+	unsigned int i;
 
-	if (nr + READ_ONCE(t->high) + LEAVE > READ_ONCE(t->slots))
-		return false;
-	got = kvl_pool_reserve(pool, nr);
-	if (got == nr)
+	for (i = 0; i < KVL_WINDOW_PARTS; i++) {
+		struct kvl_tier *t = &pool->tiers[tier_of[i]];
+
+		if (nr[i] &&
+		    nr[i] + READ_ONCE(t->high) + LEAVE > READ_ONCE(t->slots))
+			return false;
+		all += nr[i];
+	}
+	got = kvl_pool_reserve(pool, all);
+	if (got == all)
 		return true;
 	kvl_pool_uncharge(pool, got);
 	return false;
+}
+
+/* In the same tier, or in the one above: what it can be written to from there. */
+static int other_memory(struct kvl_pool *pool, unsigned int id, u64 *dst)
+{
+	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
+	int err = kvl_tier_alloc(&pool->tiers[id], NUMA_NO_NODE, dst);
+
+	if (!err)
+		return 0;
+	kvl_reclaim_kick(&pool->tiers[id]);
+	return id == dram->id ? err : kvl_tier_alloc(dram, NUMA_NO_NODE, dst);
 }
 
 /* One block, to other memory if there is some, else down. */
 static void send_away(struct kvl_batch *batch, struct kvl_window *w,
 		      struct kvl_slot *s, struct kvl_region *r, u64 index)
 {
-	struct kvl_tier *dram = &w->pool->tiers[KVLIFT_TIER_DRAM];
 	struct kvl_block *b = kvl_region_find(r, index);
 	u64 dst;
 
@@ -119,16 +184,75 @@ static void send_away(struct kvl_batch *batch, struct kvl_window *w,
 	if (kvl_block_home(b) != s->addr || s->leases ||
 	    test_bit(KVL_B_MOVING, &b->flags))
 		kvl_block_unlock(b);
-	else if (!kvl_tier_alloc(dram, NUMA_NO_NODE, &dst))
+	else if (!other_memory(w->pool, kvl_addr_tier(s->addr), &dst))
 		kvl_batch_add(batch, r, index, b, dst, KVL_WHY_RECLAIM, NULL);
 	else
 		kvl_batch_demote(batch, r, index, b, KVL_WHY_RECLAIM);
 }
 
+static void kick_later(struct kvl_window *w, unsigned long delay)
+{
+	spin_lock(&w->lock);
+	if (w->nr && !w->ending && !READ_ONCE(w->pool->stopping))
+		delay ? queue_delayed_work(w->pool->wq, &w->reclaim, delay) :
+			mod_delayed_work(w->pool->wq, &w->reclaim, 0);
+	spin_unlock(&w->lock);
+}
+
+/*
+ * Those that somebody held, and nobody does any more: some of them, the others
+ * next time. Needs the lock.
+ */
+static void look_at_held(struct kvl_window *w)
+{
+	struct kvl_slot *s, *tmp;
+	unsigned int looked = 0;
+	LIST_HEAD(seen);
+
+	list_for_each_entry_safe(s, tmp, &w->held, lru) {
+		if (looked++ == HELD_BATCH)
+			break;
+		if (unheld(s) && !s->bad)
+			put_free(w, s, true);
+		else
+			list_move_tail(&s->lru, &seen);
+	}
+	list_splice_tail(&seen, &w->held);
+}
+
+/* See kvl_window_starve(). */
+static void look_at_starved(struct kvl_window *w, struct kvl_gpu *g)
+{
+	unsigned long most = msecs_to_jiffies(2 * g->deadline_ms);
+	bool was, was_due, wake, again;
+
+	spin_lock(&w->lock);
+	was = w->starved;
+	was_due = w->due;
+	look_at_held(w);
+	if (w->starved)
+		w->due = time_after(jiffies, w->starved + most);
+	/* Nobody has waited to be told. */
+	if (was_due && w->due) {
+		w->starved = 0;
+		w->due = false;
+	}
+	again = w->starved;
+	wake = (was && !again) || (w->due && !was_due);
+	spin_unlock(&w->lock);
+	if (wake)
+		kvl_pool_slot_freed(w->pool);
+	if (again)
+		kick_later(w, RETRY);
+}
+
 static void reclaim(struct work_struct *work)
 {
-	struct kvl_window *w = container_of(work, struct kvl_window, reclaim);
+	struct kvl_window *w = container_of(to_delayed_work(work),
+					    struct kvl_window, reclaim);
+	struct kvl_gpu *g = container_of(w, struct kvl_gpu, win);
 	struct kvl_region *held[RECLAIM_BATCH];
+	bool left = false;
 	unsigned int n = 0;
 	struct kvl_batch batch;
 	u32 looked;
@@ -138,7 +262,10 @@ static void reclaim(struct work_struct *work)
 		struct kvl_slot *s = w->slots[w->hand++ % w->nr];
 		u64 index;
 
-		if (!READ_ONCE(s->region) || READ_ONCE(s->leases))
+		if (!READ_ONCE(s->region))
+			continue;
+		left = true;
+		if (READ_ONCE(s->leases))
 			continue;
 		held[n] = kvl_slot_owner(w->pool, s, &index);
 		if (held[n])
@@ -148,44 +275,65 @@ static void reclaim(struct work_struct *work)
 	/* Outside of the loop: the last reference frees the region. */
 	while (n--)
 		iput(&held[n]->inode);
+	look_at_starved(w, g);
+	/* Nobody asks for room any more: they leave all the same. */
+	if (left && READ_ONCE(g->m.dead))
+		kick_later(w, RETRY);
 }
 
-int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool, u32 nr,
-		      int node)
+/* Slots of one tier. */
+static int take(struct kvl_window *w, unsigned int part, u32 nr, int node)
 {
-	struct kvl_slot *s;
-	int err = 0;
+	struct kvl_pool *pool = w->pool;
 	u64 addr;
+	int err;
+
+	for (; nr; nr--) {
+		struct kvl_slot *s;
+
+		err = fatal_signal_pending(current) ?
+			      -EINTR :
+			      take_one(w, &pool->tiers[tier_of[part]], node,
+				       &addr);
+		if (err)
+			return err;
+		s = kvl_mem_slot(pool, addr);
+		count(pool, addr, 1);
+		s->nth = w->nr;
+		s->pins = 0;
+		s->window = w;
+		w->part[part].nr++;
+		w->slots[w->nr++] = s;
+		cond_resched();
+	}
+	return 0;
+}
+
+int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool,
+		      const u32 nr[KVL_WINDOW_PARTS], int node)
+{
+	u32 all = nr[KVL_WINDOW_DRAM] + nr[KVL_WINDOW_CXL];
+	unsigned int i;
+	int err = 0;
 
 	memset(w, 0, sizeof(*w));
 	w->pool = pool;
 	spin_lock_init(&w->lock);
-	INIT_LIST_HEAD(&w->free);
+	for (i = 0; i < KVL_WINDOW_PARTS; i++)
+		INIT_LIST_HEAD(&w->part[i].free);
 	INIT_LIST_HEAD(&w->held);
-	INIT_WORK(&w->reclaim, reclaim);
-	w->slots = kvcalloc(nr, sizeof(*w->slots), GFP_KERNEL_ACCOUNT);
+	INIT_DELAYED_WORK(&w->reclaim, reclaim);
+	w->slots = kvcalloc(all, sizeof(*w->slots), GFP_KERNEL_ACCOUNT);
 	if (!w->slots)
 		return -ENOMEM;
 	if (!reserve(pool, nr)) {
 		kvfree(w->slots);
 		return -ENOSPC;
 	}
-	while (w->nr < nr && !err) {
-		err = fatal_signal_pending(current) ?
-			      -EINTR :
-			      take_one(w, node, &addr);
-		if (err)
-			break;
-		s = kvl_mem_slot(pool, addr);
-		count(pool, addr, 1);
-		s->nth = w->nr;
-		s->pins = 0;
-		s->window = w;
-		w->slots[w->nr++] = s;
-		cond_resched();
-	}
+	for (i = 0; i < KVL_WINDOW_PARTS && !err; i++)
+		err = take(w, i, nr[i], node);
 	kvl_pool_resized(pool);
-	kvl_pool_uncharge(pool, nr);
+	kvl_pool_uncharge(pool, all);
 	if (err)
 		kvl_window_destroy(w);
 	return err;
@@ -232,16 +380,15 @@ static bool leave_to_pool(struct kvl_window *w, struct kvl_slot *s)
 
 	spin_lock(&w->lock);
 	mine = s->free || s->orphan || !s->ready;
-	if (mine) {
+	if (mine && s->free)
+		take_free(w, s);
+	else if (mine)
 		list_del_init(&s->lru);
-		w->nfree -= s->free;
-	}
 	spin_unlock(&w->lock);
 	if (!mine)
 		return false;
 	/* Against a report that it has failed. */
 	spin_lock(&m->lock);
-	s->free = false;
 	make_ordinary(s);
 	spin_unlock(&m->lock);
 	/* The driver may hold its pins for a while: then it is lost until then. */
@@ -261,7 +408,7 @@ void kvl_window_destroy(struct kvl_window *w)
 	spin_lock(&w->lock);
 	w->ending = true;
 	spin_unlock(&w->lock);
-	cancel_work_sync(&w->reclaim);
+	cancel_delayed_work_sync(&w->reclaim);
 	for (i = 0; i < w->nr; i++) {
 		struct kvl_slot *s = w->slots[i];
 		u64 addr = s->addr;
@@ -300,103 +447,111 @@ int kvl_window_ready(struct kvl_window *w, u64 first, u64 count)
 		s->ready = true;
 		s->pins = atomic_read(&s->folio->_pincount);
 		w->ready++;
-		s->free = !READ_ONCE(s->bad);
-		s->orphan = !s->free;
-		w->nfree += s->free;
-		list_add_tail(&s->lru, s->free ? &w->free : &w->held);
-		w->starved = 0;
+		part_of(w, s)->ready++;
+		if (!READ_ONCE(s->bad)) {
+			put_free(w, s, true);
+		} else {
+			s->orphan = true;
+			list_add_tail(&s->lru, &w->held);
+		}
 	}
 	spin_unlock(&w->lock);
 	kvl_pool_slot_freed(w->pool);
 	return 0;
 }
 
-/* Those that somebody held, and nobody does any more. Needs the lock. */
-static void look_at_held(struct kvl_window *w)
+/* Slots of @nr that no block may live in. */
+static u32 kept(u32 nr)
 {
-	struct kvl_slot *s, *tmp;
-
-	list_for_each_entry_safe(s, tmp, &w->held, lru)
-		if (unheld(s) && !s->bad) {
-			s->orphan = false;
-			s->free = true;
-			list_move_tail(&s->lru, &w->free);
-			w->nfree++;
-			w->starved = 0;
-		}
+	return max(nr / 8, 1u);
 }
 
-/* Slots that no block may live in. */
-static u32 kept(const struct kvl_window *w)
+/* Those of a part: in DRAM, if there are some. Needs the lock. */
+static u32 kept_there(const struct kvl_window *w, unsigned int part)
 {
-	return max(w->ready / 8, 1u);
+	u32 all = kept(w->ready);
+	u32 dram = min(all, w->part[KVL_WINDOW_DRAM].ready);
+
+	return part == KVL_WINDOW_DRAM ? dram : all - dram;
+}
+
+u32 kvl_window_homes(const struct kvl_window *w)
+{
+	return w->nr - kept(w->nr);
 }
 
 /* Those whose memory has failed meanwhile. Needs the lock. */
-static void drop_bad(struct kvl_window *w)
+static void drop_bad(struct kvl_window *w, struct kvl_window_part *p)
 {
 	struct kvl_slot *s;
 
-	while ((s = list_first_entry_or_null(&w->free, struct kvl_slot, lru)) &&
+	while ((s = list_first_entry_or_null(&p->free, struct kvl_slot, lru)) &&
 	       READ_ONCE(s->bad)) {
-		s->free = false;
+		take_free(w, s);
 		s->orphan = true;
-		w->nfree--;
-		list_move_tail(&s->lru, &w->held);
+		list_add_tail(&s->lru, &w->held);
 	}
 }
 
-/* Needs the lock. */
-static bool has_free(struct kvl_window *w, bool home)
+/* The first free one of a part that leaves so many, or NULL. Needs the lock. */
+static struct kvl_slot *first_free(struct kvl_window *w, unsigned int part,
+				   u32 keep)
 {
-	u32 keep = home ? kept(w) : 0;
+	struct kvl_window_part *p = &w->part[part];
 
-	drop_bad(w);
-	if (w->nfree <= keep)
+	drop_bad(w, p);
+	if (p->nfree <= keep)
 		look_at_held(w);
-	return w->nfree > keep;
+	return p->nfree > keep ?
+		       list_first_entry(&p->free, struct kvl_slot, lru) :
+		       NULL;
 }
 
-bool kvl_window_is_starved(struct kvl_window *w, unsigned long time)
+/* For a copy that passes through: the faster memory first. Needs the lock. */
+static struct kvl_slot *first_stage(struct kvl_window *w)
 {
-	bool is = false;
-
-	spin_lock(&w->lock);
-	if (!w->nfree && !w->starved)
-		w->starved = jiffies ?: 1;
-	else if (!w->nfree)
-		is = time_after(jiffies, w->starved + time);
-	spin_unlock(&w->lock);
-	return is;
+	return first_free(w, KVL_WINDOW_DRAM, 0) ?:
+	       first_free(w, KVL_WINDOW_CXL, 0);
 }
 
-bool kvl_window_has_free(struct kvl_window *w, bool home)
+bool kvl_window_has_free(struct kvl_window *w)
 {
 	bool has;
 
 	spin_lock(&w->lock);
-	has = has_free(w, home);
+	has = first_stage(w);
 	spin_unlock(&w->lock);
 	return has;
 }
 
-int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr)
+/* Needs the lock. */
+static int take_slot(struct kvl_window *w, struct kvl_slot *s, u64 *addr)
 {
-	struct kvl_slot *s = NULL;
-
-	spin_lock(&w->lock);
-	if (has_free(w, home))
-		s = list_first_entry(&w->free, struct kvl_slot, lru);
-	if (s) {
-		list_del_init(&s->lru);
-		s->free = false;
-		w->nfree--;
-	}
-	spin_unlock(&w->lock);
 	if (!s)
 		return -ENOSPC;
+	take_free(w, s);
 	*addr = s->addr;
 	return 0;
+}
+
+int kvl_window_stage(struct kvl_window *w, u64 *addr)
+{
+	int err;
+
+	spin_lock(&w->lock);
+	err = take_slot(w, first_stage(w), addr);
+	spin_unlock(&w->lock);
+	return err;
+}
+
+int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr)
+{
+	int err;
+
+	spin_lock(&w->lock);
+	err = take_slot(w, first_free(w, part, kept_there(w, part)), addr);
+	spin_unlock(&w->lock);
+	return err;
 }
 
 void kvl_window_put(struct kvl_slot *s)
@@ -405,10 +560,7 @@ void kvl_window_put(struct kvl_slot *s)
 
 	spin_lock(&w->lock);
 	if (unheld(s) && !s->bad) {
-		s->free = true;
-		list_add(&s->lru, &w->free);
-		w->nfree++;
-		w->starved = 0;
+		put_free(w, s, false);
 	} else {
 		s->orphan = true;
 		list_add_tail(&s->lru, &w->held);
@@ -429,10 +581,21 @@ void kvl_window_unlease(struct kvl_slot *s, bool write)
 
 void kvl_window_kick(struct kvl_window *w)
 {
+	kick_later(w, 0);
+}
+
+bool kvl_window_starve(struct kvl_window *w)
+{
+	bool due;
+
 	spin_lock(&w->lock);
-	if (w->nr && !w->ending && !READ_ONCE(w->pool->stopping))
-		queue_work(w->pool->wq, &w->reclaim);
+	if (!w->nfree && !w->starved)
+		w->starved = jiffies ?: 1;
+	due = !w->nfree && w->due;
 	spin_unlock(&w->lock);
+	if (!due)
+		kick_later(w, 0);
+	return due;
 }
 
 /* The whole slot that the fault is in. */

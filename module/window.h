@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A window: slots in DRAM that one attachment maps and registers.
+ * A window: slots in memory that one attachment maps and registers. Those in DRAM
+ * come first, those in CXL memory after them. Blocks live in DRAM while there is
+ * room besides what is kept for copies that pass through, then in CXL memory.
  *
  * They are taken from the pool when it is made, are no part of its capacity, and
  * go back when the attachment's file is released, that is, when nobody maps them
@@ -32,16 +34,33 @@ struct vm_area_struct;
 #define KVL_WINDOW_OFFSET	BIT_ULL(40)
 
 /**
+ * struct kvl_window_part - the slots of one tier
+ * @nr:		how many
+ * @ready:	that are not raw
+ * @nfree:	free ones
+ * @free:	list of struct kvl_slot by @lru
+ */
+struct kvl_window_part {
+	u32 nr;
+	u32 ready;
+	u32 nfree;
+	struct list_head free;
+};
+
+enum { KVL_WINDOW_DRAM, KVL_WINDOW_CXL, KVL_WINDOW_PARTS };
+
+/**
  * struct kvl_window
  * @nr:		slots
  * @ready:	that are not raw
  * @slots:	by number
- * @free:	list of struct kvl_slot by @lru
- * @nfree:	how many
- * @held:	given up, and held by somebody
+ * @part:	by KVL_WINDOW_*
+ * @nfree:	free slots
+ * @held:	given up, and held by somebody; those looked at last are last
  * @starved:	since when somebody has found none (jiffies), 0: one has come back
  *		since
- * @reclaim:	makes room
+ * @due:	that was too long ago: whoever still waits is woken, and told
+ * @reclaim:	makes room; for an attachment that has ended, until none is in use
  * @hand:	where it goes on
  * @ending:	it is not to begin any more
  */
@@ -51,31 +70,40 @@ struct kvl_window {
 	u32 ready;
 	struct kvl_slot **slots;
 	spinlock_t lock;	/* lists, counts, states of slots */
-	struct list_head free;
+	struct kvl_window_part part[KVL_WINDOW_PARTS];
 	u32 nfree;
 	struct list_head held;
 	unsigned long starved;
-	struct work_struct reclaim;
+	bool due;
+	struct delayed_work reclaim;
 	u32 hand;
 	bool ending;
 };
 
-/* Takes slots from the pool. -ENOSPC, -EINTR, -ENOMEM. */
-int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool, u32 nr,
-		      int node);
+/* Takes slots from the pool, by KVL_WINDOW_*. -ENOSPC, -EINTR, -ENOMEM. */
+int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool,
+		      const u32 nr[KVL_WINDOW_PARTS], int node);
 void kvl_window_destroy(struct kvl_window *w);
 int kvl_window_ready(struct kvl_window *w, u64 first, u64 count);
 int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
 
+/* A free slot that a copy passes through. -ENOSPC. */
+int kvl_window_stage(struct kvl_window *w, u64 *addr);
 /*
- * A free slot. As the @home of a block it may be none of the last ones, which
- * copies pass through: they must get on. -ENOSPC.
+ * One of a part as the home of a block: none of the last ones, which copies pass
+ * through, as they must get on. -ENOSPC.
  */
-int kvl_window_alloc(struct kvl_window *w, bool home, u64 *addr);
-/* None has come back for so long (jiffies) since it was first asked for. */
-bool kvl_window_is_starved(struct kvl_window *w, unsigned long time);
-/* Whether there would be one just now. */
-bool kvl_window_has_free(struct kvl_window *w, bool home);
+int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr);
+/* The most blocks that can live there. */
+u32 kvl_window_homes(const struct kvl_window *w);
+/*
+ * A block is wanted back and there is no slot that it could pass through: those that
+ * are held are looked at from now on. True: none has come back for twice the
+ * deadline of a command.
+ */
+bool kvl_window_starve(struct kvl_window *w);
+/* Whether a copy could pass through just now. */
+bool kvl_window_has_free(struct kvl_window *w);
 /*
  * References of a slot's folio that are explained: by itself, mappings, and what
  * is left of the pins of a registration.

@@ -279,6 +279,89 @@ static void window(void)
 	teardown();
 }
 
+/* In which tier a slot of the window is. */
+static void check_part(const struct mv_lease *l, uint64_t first, uint64_t n)
+{
+	for (uint64_t i = 0; i < n && !l->res; i++)
+		IS(kvt_tier(fd, first + i),
+		   (l->word[i] & ~KVLIFT_LEASED_WINDOW) < m.att.window
+			   ? KVLIFT_TIER_DRAM
+			   : KVLIFT_TIER_CXL);
+}
+
+/* A window that goes on in slower memory, or has none but that. */
+static void slower(uint64_t dram, uint64_t cxl)
+{
+	unsigned int in_cxl = 0;
+	struct mv_lease l;
+
+	mk_file("m");
+	mv_open_cxl(&m, dir, SLOTS, dram, cxl, 0);
+	q = OK(ioctl(m.fd, KVLIFT_IOC_QUEUE));
+	IS(MV_INFO(&m, window), dram + cxl);
+	l = get(10, 6, KVLIFT_REQ_WINDOW);
+	check_leased(&m, &l, 10, 6, 1);
+	check_part(&l, 10, 6);
+	for (int i = 0; i < 6 && !l.res; i++)
+		in_cxl += kvt_tier(fd, 10 + (uint64_t)i) == KVLIFT_TIER_CXL;
+	CHECK(in_cxl >= 6 - dram && in_cxl, "%u blocks", in_cxl);
+	/* A touch by the CPU moves nothing: it is the same memory. */
+	check_cpu(10, 6, 1);
+	check_part(&l, 10, 6);
+	for (uint64_t i = 0; i < 6 && !l.res; i++)
+		kvt_fill(map + (10 + i) * bs, bs, 2, (10 + i) * bs);
+	check_leased(&m, &l, 10, 6, 2);
+	OK(mv_release(q, &l));
+	/* Nor afterwards, while there is room. */
+	munmap(map, N * bs);
+	map = MUST(mmap(NULL, N * bs, MV_RW, MAP_SHARED, fd, 0));
+	check_cpu(10, 6, 2);
+	check_part(&l, 10, 6);
+	l = get(10, 6, KVLIFT_REQ_WINDOW | KVLIFT_REQ_WRITE);
+	check_leased(&m, &l, 10, 6, 2);
+	for (uint64_t i = 0; i < 6 && !l.res; i++)
+		kvt_fill(mv_at(&m, l.word[i]), bs, 3, (10 + i) * bs);
+	OK(mv_release(q, &l));
+	/* Through it and out of it, more often than it has slots. */
+	gpu_writes(20, 4, MV_GPU, 4);
+	for (uint64_t i = 0; i < N; i += 4) {
+		l = get(i, 4, i % 8 ? KVLIFT_REQ_WINDOW : MV_GPU);
+		IS(l.res, 0);
+		check_part(&l, i, i % 8 ? 4 : 0);
+		if (!l.res)
+			OK(mv_release(q, &l));
+	}
+	check_cpu(0, 10, 1);
+	check_cpu(10, 6, 3);
+	check_cpu(20, 4, 4);
+	for (uint64_t i = 10; i < 24 && kvt_bottom(&info) > KVLIFT_TIER_CXL;
+	     i++)
+		CHECK(!kvt_move_to(fd, i, kvt_bottom(&info), 20000),
+		      "block %" PRIu64 " stays in tier %d", i, kvt_tier(fd, i));
+	check_cpu(10, 6, 3);
+	/* Blocks that live there when it ends are the pool's. */
+	l = get(10, 4, KVLIFT_REQ_WINDOW);
+	check_leased(&m, &l, 10, 4, 3);
+	close(q);
+	mv_close(&m);
+	check_cpu(10, 6, 3);
+	check_cpu(24, N - 24, 1);
+	rm_file("m");
+}
+
+static void cxl(void)
+{
+	uint64_t slots = mv_cxl_slots(dir);
+
+	if (!slots) {
+		printf("gpublocks: no CXL memory in this pool\n");
+		return;
+	}
+	slower(4, 8);
+	slower(0, 12);
+	slower(1, 12);
+}
+
 /* More blocks than slots, and more leases than may be. */
 static void many(void)
 {
@@ -458,8 +541,9 @@ static const struct gpu_test tests[] = {
 	{ "reading", reading },	  { "writing", writing },
 	{ "conflict", conflict }, { "exclusive", exclusive },
 	{ "fresh", fresh },	  { "window", window },
-	{ "many", many },	  { "vanish", vanish },
-	{ "dram", dram },	  { "sealed", sealed },
+	{ "cxl", cxl },		  { "many", many },
+	{ "vanish", vanish },	  { "dram", dram },
+	{ "sealed", sealed },
 };
 
 int main(int argc, char **argv)

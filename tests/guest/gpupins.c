@@ -2,10 +2,13 @@
 /*
  * Windows that are registered, as a GPU's driver does it (io_uring's buffers
  * are pinned by the same call), blocks that are pinned where they are, blocks
- * that go from one GPU to another, and a dma-buf.
+ * that go from one GPU to another, a dma-buf, and windows that somebody holds.
  */
 #include "kvtgpu.h"
 #include "kvturing.h"
+
+/* Longest time of a command for starve(), ms. */
+#define STARVE (800 * mv_slow())
 
 /* The pins of a registration are known, so blocks come and go around it. */
 static void registered(void)
@@ -268,6 +271,75 @@ static void dmabuf(void)
 	rm_file("m");
 }
 
+/* Somebody holds a page of each slot of the window, once it was used. */
+static void hold_window(int end[2])
+{
+	MUST(pipe(end));
+	for (uint64_t i = 0; i < WIN; i++) {
+		struct iovec v = { m.win + i * bs, 4096 };
+
+		IS(vmsplice(end[1], &v, 1, 0), 4096);
+	}
+	for (uint64_t i = 0; i < WIN; i++)
+		gpu_writes(i, 1, MV_GPU, 2);
+	IS(MV_INFO(&m, window_free), 0);
+}
+
+static void let_go(int end[2])
+{
+	close(end[0]);
+	close(end[1]);
+}
+
+static void *lets_go(void *end)
+{
+	usleep(STARVE / 2 * 1000);
+	let_go(end);
+	return NULL;
+}
+
+static void starve_for(bool too_long)
+{
+	uint64_t start = kvt_now_ns();
+	pthread_t thread;
+	int end[2];
+
+	hold_window(end);
+	if (!too_long) {
+		if (pthread_create(&thread, NULL, lets_go, end))
+			kvt_die("pthread_create");
+		check_cpu(0, WIN, 2);
+		pthread_join(thread, NULL);
+		IS(MV_INFO(&m, state), KVLIFT_MOVER_LIVE);
+		return;
+	}
+	for (uint64_t i = 0; i < WIN; i++) {
+		ERR(pread(fd, buf, bs, (off_t)(i * bs)), EIO);
+		CHECK(kvt_loc(fd, i) & KVLIFT_LOC_ERROR);
+	}
+	start = (kvt_now_ns() - start) / 1000000;
+	CHECK(start < 2 * STARVE + 2000 * mv_slow(), "%" PRIu64 " ms", start);
+	IS(MV_INFO(&m, state), KVLIFT_MOVER_FAILED);
+	IS(MV_INFO(&m, lost), WIN);
+	let_go(end);
+}
+
+/*
+ * No slot of the window comes back: who wants a block that only the GPU has
+ * waits for twice the deadline, and the attachment has failed. Sooner it has
+ * not.
+ */
+static void starve(void)
+{
+	mk_file("m");
+	mv_open(&m, dir, SLOTS, WIN, STARVE);
+	q = OK(ioctl(m.fd, KVLIFT_IOC_QUEUE));
+	starve_for(false);
+	starve_for(true);
+	check_cpu(WIN, N - WIN, 1);
+	teardown();
+}
+
 static const struct gpu_test tests[] = {
 	{ "registered", registered },
 	{ "late-unpin", late_unpin },
@@ -275,6 +347,7 @@ static const struct gpu_test tests[] = {
 	{ "peers", peers },
 	{ "not-mine", not_mine },
 	{ "dmabuf", dmabuf },
+	{ "starve", starve },
 };
 
 int main(int argc, char **argv)

@@ -9,6 +9,7 @@
  */
 #include "kvtgpu.h"
 
+#include <semaphore.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 
@@ -54,8 +55,10 @@ static void bad_fields(void)
 	BAD(window, 0);
 	BAD(window, KVLIFT_MOVER_WINDOW_MAX + 1);
 	BAD(pad, 1);
+	BAD(window_cxl, KVLIFT_MOVER_WINDOW_MAX - WIN + 1);
+	BAD(window_cxl, UINT64_MAX);
 	BAD(reserved[0], 1);
-	BAD(reserved[3], 1);
+	BAD(reserved[2], 1);
 	a = good();
 	memset(a.name, 'x', sizeof(a.name));
 	ERR(attach_to(dir, &a), EINVAL);
@@ -71,6 +74,9 @@ static void bad_fields(void)
 	a.window = WIN;
 	CHECK(attach_to(dir, &a) == -1 &&
 	      (errno == EINVAL || errno == EOPNOTSUPP));
+	a.window = 0;
+	a.window_cxl = WIN;
+	ERR(attach_to(dir, &a), EINVAL);
 	ERR(ioctl(dir, KVLIFT_IOC_MOVER, (void *)8), EFAULT);
 	a = good();
 	ERR(attach_to(fd, &a), ENOTTY);
@@ -93,6 +99,7 @@ static void too_large(void)
 	uint64_t dram = mv_dram_slots(dir);
 	struct kvlift_mover a = good();
 	struct kvlift_domain d, old;
+	uint64_t cxl;
 
 	/* Half of the tier may be pinned. */
 	a.window = dram / 2 + 1;
@@ -110,6 +117,45 @@ static void too_large(void)
 	a.window = 1;
 	ERR(attach_to(dir, &a), EDQUOT);
 	OK(ioctl(dir, KVLIFT_IOC_DOMAIN_SET, &old));
+	/* The same of the other part of the window. */
+	cxl = mv_cxl_slots(dir);
+	a.window_cxl = cxl / 2 + 1;
+	ERR(attach_to(dir, &a), cxl ? EDQUOT : EOPNOTSUPP);
+	/* What the first part had counted is given back. */
+	a = good();
+	a.window = dram / 2;
+	a.window_cxl = cxl / 2 + 1;
+	ERR(attach_to(dir, &a), cxl ? EDQUOT : EOPNOTSUPP);
+	a = good();
+	close(OK(attach_to(dir, &a)));
+}
+
+/* Who may do everything else has a limit of its own. */
+static void per_user(void)
+{
+	int fds[KVLIFT_MOVER_PER_USER];
+	struct kvlift_mover a = good();
+
+	if (mv_dram_slots(dir) < 4 * KVLIFT_MAX_MEMBERS)
+		return;
+	MUST(mkdir("own", 0755));
+	MUST(chown("own", 1001, 1001));
+	a.slots = 1;
+	a.window = 1;
+	IN_CHILD({
+		int own, other = OK(attach_to(dir, &a));
+
+		become(1001);
+		own = OK(open("own", O_RDONLY | O_DIRECTORY));
+		for (unsigned int i = 0; i < KVLIFT_MOVER_PER_USER; i++)
+			fds[i] = OK(attach_to(own, &a));
+		ERR(attach_to(own, &a), EUSERS);
+		close(fds[3]);
+		fds[3] = OK(attach_to(own, &a));
+		ERR(attach_to(own, &a), EUSERS);
+		close(other);
+	});
+	MUST(rmdir("own"));
 }
 
 static void too_many(void)
@@ -150,6 +196,7 @@ static void attach(void)
 	who_may();
 	too_large();
 	too_many();
+	per_user();
 	at = OK(attach_to(dir, &a));
 	IS(a.depth, KVLIFT_MOVER_DEPTH);
 	IS(a.deadline_ms, KVLIFT_MOVER_DEADLINE_MS);
@@ -485,6 +532,61 @@ static void deadlock(void)
 	teardown();
 }
 
+struct helper {
+	pthread_t thread;
+	int err;
+	sem_t entered, end;
+};
+
+static void *enters(void *arg)
+{
+	struct helper *h = arg;
+
+	h->err = mv_enter(&m, 0, 0, NULL) ? errno : 0;
+	sem_post(&h->entered);
+	sem_wait(&h->end);
+	return NULL;
+}
+
+static int helper_begin(struct helper *h)
+{
+	MUST(sem_init(&h->entered, 0, 0));
+	MUST(sem_init(&h->end, 0, 0));
+	if (pthread_create(&h->thread, NULL, enters, h))
+		kvt_die("pthread_create");
+	while (sem_wait(&h->entered))
+		;
+	return h->err;
+}
+
+static void helper_end(struct helper *h)
+{
+	sem_post(&h->end);
+	pthread_join(h->thread, NULL);
+}
+
+/* So many threads are known to copy; one that has ended makes room. */
+static void threads(void)
+{
+	struct helper h[KVLIFT_MOVER_THREADS + 1];
+	unsigned int i;
+
+	/* The first is the one of mv_open(). */
+	setup();
+	IS(get(0, 1, MV_GPU).res, 0);
+	for (i = 1; i < KVLIFT_MOVER_THREADS; i++)
+		IS(helper_begin(&h[i]), 0);
+	IS(helper_begin(&h[i]), EUSERS);
+	helper_end(&h[i]);
+	helper_end(&h[3]);
+	IS(helper_begin(&h[3]), 0);
+	IS(helper_begin(&h[i]), EUSERS);
+	helper_end(&h[i]);
+	for (i = 1; i < KVLIFT_MOVER_THREADS; i++)
+		helper_end(&h[i]);
+	teardown();
+}
+
 static void nodram(void)
 {
 	struct kvlift_mover a = good();
@@ -493,10 +595,11 @@ static void nodram(void)
 }
 
 static const struct gpu_test tests[] = {
-	{ "attach", attach }, { "ready", ready },
-	{ "rights", rights }, { "drain", drain },
-	{ "two", two },	      { "outlives", outlives },
-	{ "notify", notify }, { "deadlock", deadlock },
+	{ "attach", attach },	{ "ready", ready },
+	{ "rights", rights },	{ "drain", drain },
+	{ "two", two },		{ "outlives", outlives },
+	{ "notify", notify },	{ "deadlock", deadlock },
+	{ "threads", threads },
 };
 
 int main(int argc, char **argv)

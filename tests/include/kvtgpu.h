@@ -66,7 +66,7 @@ KVT_FN void check_leased(struct mv *v, const struct mv_lease *l, uint64_t first,
 		uint64_t at = l->word[i] & ~KVLIFT_LEASED_WINDOW;
 		bool win = l->word[i] & KVLIFT_LEASED_WINDOW;
 
-		if (!CHECK(at < (win ? v->att.window : v->att.slots),
+		if (!CHECK(at < (win ? mv_window(v) : v->att.slots),
 			   "word %#" PRIx64, l->word[i]))
 			continue;
 		CHECK_PATTERN(mv_at(v, l->word[i]), bs, seed, (first + i) * bs);

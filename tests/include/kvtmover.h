@@ -192,7 +192,8 @@ KVT_FN void mv_vet(struct mv *m, const struct kvlift_cmd *c)
 		      "from %#" PRIx64, (uint64_t)c->arg);
 		CHECK(!c->window, "window slot %u", c->window);
 	}
-	CHECK(c->window < m->att.window, "window slot %u", c->window);
+	CHECK(c->window < m->att.window + m->att.window_cxl, "window slot %u",
+	      c->window);
 	CHECK(c->slot < m->att.slots, "slot %u", c->slot);
 	CHECK(c->bytes == m->bs, "%u bytes", c->bytes);
 	CHECK(c->deadline_ns, "no deadline");
@@ -271,9 +272,15 @@ KVT_FN void *mv_loop(void *arg)
 	return NULL;
 }
 
+/* Slots of the window, of both tiers. */
+KVT_FN uint64_t mv_window(const struct mv *m)
+{
+	return m->att.window + m->att.window_cxl;
+}
+
 /* Of the pool that the directory is in. 0, or -errno. */
-KVT_FN int mv_attach(struct mv *m, int dir, uint64_t slots, uint64_t window,
-		     uint32_t deadline_ms)
+KVT_FN int mv_attach_cxl(struct mv *m, int dir, uint64_t slots, uint64_t window,
+			 uint64_t cxl, uint32_t deadline_ms)
 {
 	struct kvlift_info info;
 
@@ -286,10 +293,17 @@ KVT_FN int mv_attach(struct mv *m, int dir, uint64_t slots, uint64_t window,
 		.dmabuf = -1,
 		.slots = slots,
 		.window = window,
+		.window_cxl = cxl,
 		.name = "test",
 	};
 	m->fd = ioctl(dir, KVLIFT_IOC_MOVER, &m->att);
 	return m->fd < 0 ? -errno : 0;
+}
+
+KVT_FN int mv_attach(struct mv *m, int dir, uint64_t slots, uint64_t window,
+		     uint32_t deadline_ms)
+{
+	return mv_attach_cxl(m, dir, slots, window, 0, deadline_ms);
 }
 
 KVT_FN void mv_map(struct mv *m)
@@ -303,7 +317,7 @@ KVT_FN void mv_map(struct mv *m)
 	m->sq = (void *)((char *)m->ring + m->ring->sq_offset);
 	m->cq = (void *)((char *)m->ring + m->ring->cq_offset);
 	m->generation = m->ring->generation;
-	m->win_len = m->att.window * m->bs;
+	m->win_len = mv_window(m) * m->bs;
 	m->win = MUST(mmap(NULL, m->win_len, MV_RW, MAP_SHARED, m->fd,
 			   (off_t)m->att.window_offset));
 	m->gpu = MUST(mmap(NULL, gpu, MV_RW,
@@ -370,16 +384,22 @@ KVT_FN bool mv_open_dmabuf(struct mv *m, int dir, uint64_t slots)
 }
 
 /* Attached, mapped, ready, with a thread that serves it. */
-KVT_FN void mv_open(struct mv *m, int dir, uint64_t slots, uint64_t window,
-		    uint32_t deadline_ms)
+KVT_FN void mv_open_cxl(struct mv *m, int dir, uint64_t slots, uint64_t window,
+			uint64_t cxl, uint32_t deadline_ms)
 {
-	int err = mv_attach(m, dir, slots, window, deadline_ms);
+	int err = mv_attach_cxl(m, dir, slots, window, cxl, deadline_ms);
 
 	if (err)
 		kvt_die("KVLIFT_IOC_MOVER: %s", strerror(-err));
 	mv_map(m);
-	MUST(mv_ready(m, 0, window));
+	MUST(mv_ready(m, 0, window + cxl));
 	mv_start(m);
+}
+
+KVT_FN void mv_open(struct mv *m, int dir, uint64_t slots, uint64_t window,
+		    uint32_t deadline_ms)
+{
+	mv_open_cxl(m, dir, slots, window, 0, deadline_ms);
 }
 
 KVT_FN void mv_unmap(struct mv *m)
@@ -525,15 +545,15 @@ KVT_FN unsigned int mv_count_gpu(int fd, uint64_t n, int member)
 	return in;
 }
 
-KVT_FN uint64_t mv_dram_slots(int fd)
+KVT_FN uint64_t mv_slots(int fd, uint32_t tier)
 {
 	struct kvlift_info info;
 	uint64_t sum = 0;
 
 	MUST(kvt_info(fd, &info));
-	for (uint32_t i = 0; i < info.nr_members[KVLIFT_TIER_DRAM]; i++) {
+	for (uint32_t i = 0; i < info.nr_members[tier]; i++) {
 		struct kvlift_member m = {
-			.tier = KVLIFT_TIER_DRAM,
+			.tier = tier,
 			.member = i,
 		};
 
@@ -541,6 +561,16 @@ KVT_FN uint64_t mv_dram_slots(int fd)
 		sum += m.got;
 	}
 	return sum;
+}
+
+KVT_FN uint64_t mv_dram_slots(int fd)
+{
+	return mv_slots(fd, KVLIFT_TIER_DRAM);
+}
+
+KVT_FN uint64_t mv_cxl_slots(int fd)
+{
+	return mv_slots(fd, KVLIFT_TIER_CXL);
 }
 
 /* Block i of stream "seed", by write(2). */

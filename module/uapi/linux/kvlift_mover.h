@@ -26,6 +26,7 @@
 #define KVLIFT_MOVER_DEADLINE_MAX_MS 60000u
 #define KVLIFT_MOVER_SLOTS_MAX	(1ULL << 24)
 #define KVLIFT_MOVER_WINDOW_MAX	(1ULL << 20)
+#define KVLIFT_MOVER_PER_USER	16u
 
 /*
  * The slots are a dma-buf's, which the kernel can address: it copies by itself.
@@ -43,7 +44,10 @@
  *		quarter of it, the attachment has failed. Out: that
  * @dmabuf:	descriptor of the dma-buf, else -1
  * @slots:	blocks that the memory holds, 1 to KVLIFT_MOVER_SLOTS_MAX
- * @window:	slots of the window, 1 to KVLIFT_MOVER_WINDOW_MAX; 0 with a dma-buf
+ * @window:	slots of the window in tier dram; with @window_cxl 1 to
+ *		KVLIFT_MOVER_WINDOW_MAX, 0 with a dma-buf. An eighth of all slots,
+ *		at least one, is never a block's home: copies pass through it, in
+ *		tier dram if it has so many there
  * @name:	of the member, such as "H200-0", NUL-terminated; may be empty
  * @member:	out: number of the member in tier gpu
  * @pad:	zero
@@ -51,21 +55,27 @@
  *		attachment
  * @window_offset: out: offset of the mapping of the window; slot i of the window
  *		is at i times the block size in it
+ * @window_cxl:	slots of the window in tier cxl, which follow those in tier dram.
+ *		Blocks live there once those are taken
+ * @reserved:	zero
  *
  * On a directory of the pool, which the caller may write to; the window counts
  * as pinned memory of the directory's domain (pin_percent of struct
- * kvlift_domain) and is no part of the pool's capacity. Returns the attachment. It
- * ends when it, its mappings and the queues opened on it are closed, or the
- * process dies: then blocks in the GPU's memory go
- * back to their copies below, and those without are lost, until they are punched
- * or written as a whole, and give EIO. KVLIFT_IOC_MOVER_DRAIN before loses none.
- * The member stays, empty, until another attachment has it.
+ * kvlift_domain) and is no part of the pool's capacity. A block on its way from
+ * memory to the GPU counts as a lease of its domain (lease_percent). Returns the
+ * attachment. It ends when it, its mappings and the queues opened on it are
+ * closed, or the process dies: then blocks in the GPU's memory go back to their
+ * copies below, and those without are lost, until they are punched or written as
+ * a whole, and give EIO. KVLIFT_IOC_MOVER_DRAIN before loses none. The member
+ * stays, empty, until another attachment has it.
  *
  * EACCES: the directory is not writable. EDQUOT: with the domain's other windows
- * it is above the cap. ENOSPC: the pool has not so many blocks to spare, or they did
- * not become free in time. EUSERS: there are KVLIFT_MAX_MEMBERS attachments.
- * EOPNOTSUPP: the pool has no tier dram, or the dma-buf cannot be addressed by
- * the CPU. EBADF, EINVAL: about the dma-buf, or it is too small.
+ * it is above the cap, in one of the tiers. ENOSPC: the pool has not so many
+ * blocks to spare, or they did not become free in time. EUSERS: there are
+ * KVLIFT_MAX_MEMBERS attachments, or KVLIFT_MOVER_PER_USER of the caller's user,
+ * who has not CAP_SYS_RESOURCE. EOPNOTSUPP: the pool has no tier dram, or no tier
+ * cxl and @window_cxl is not 0, or the dma-buf cannot be addressed by the CPU.
+ * EBADF, EINVAL: about the dma-buf, or it is too small.
  */
 struct kvlift_mover {
 	__u32 flags;
@@ -79,7 +89,8 @@ struct kvlift_mover {
 	__u32 pad;
 	__u64 ring_bytes;
 	__u64 window_offset;
-	__u64 reserved[4];
+	__u64 window_cxl;
+	__u64 reserved[3];
 };
 
 /**
@@ -207,10 +218,11 @@ struct kvlift_done {
  * The calling thread counts as a mover from then on, until it has attached to
  * something else or ended: when it touches a block whose content only the GPU
  * has, which it would have to copy itself, it gets SIGBUS (EDEADLK from read(2)).
- * When the time is over @commands is 0. EINTR: a signal; what is completed has
- * been taken. ENODEV.
+ * EUSERS: KVLIFT_MOVER_THREADS others do so already. When the time is over
+ * @commands is 0. EINTR: a signal; what is completed has been taken. ENODEV.
  */
 #define KVLIFT_MOVER_WAIT	(1u << 0)
+#define KVLIFT_MOVER_THREADS	8u
 struct kvlift_mover_enter {
 	__u32 flags;
 	__u32 timeout_ms;
