@@ -88,6 +88,7 @@ static void open_pool(struct cache *c)
 		.device = c->o.number,
 		.bytes = c->o.bytes,
 		.window_bytes = c->o.window,
+		.window_cxl_bytes = c->o.window_cxl,
 		.name = "gpu_step",
 	};
 

@@ -31,7 +31,7 @@ struct args {
 	bool cpu, check;
 	int device;
 	const char *pool, *name, *json;
-	uint64_t window;
+	uint64_t window, window_cxl;
 };
 
 static const struct device_ops *device_of(bool cpu)
@@ -58,6 +58,7 @@ static int usage(void)
 	      "  --steps N      (5)\n"
 	      "  --block N      bytes, without a pool (2097152)\n"
 	      "  --window N     MiB of the window\n"
+	      "  --window-cxl N MiB more of it, in CXL memory\n"
 	      "  --no-check     do not compare the kernel with the CPU first\n"
 	      "  --json FILE    a line for each run\n"
 	      "\n"
@@ -104,6 +105,7 @@ static const struct option options[] = {
 	{ "steps", required_argument, NULL, 'n' },
 	{ "block", required_argument, NULL, 'b' },
 	{ "window", required_argument, NULL, 'w' },
+	{ "window-cxl", required_argument, NULL, 'x' },
 	{ "no-check", no_argument, NULL, 'k' },
 	{ "json", required_argument, NULL, 'j' },
 	{ NULL, 0, NULL, 0 },
@@ -144,6 +146,9 @@ static bool option(struct args *a, int opt)
 		return true;
 	case 'w':
 		a->window = (uint64_t)number(optarg, 1u << 20) << 20;
+		return true;
+	case 'x':
+		a->window_cxl = (uint64_t)number(optarg, 1u << 20) << 20;
 		return true;
 	case 'k':
 		a->check = false;
@@ -296,6 +301,7 @@ static void run_opts(const struct args *a, const struct run *r,
 		.number = a->device,
 		.bytes = blocks * r->share / 100 * a->s.block,
 		.window = a->window,
+		.window_cxl = a->window_cxl,
 		.in_window = r->in_window,
 	};
 	/*

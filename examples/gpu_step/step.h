@@ -101,11 +101,12 @@ struct cache;
  * @name:	of the region, which is made and removed
  * @bytes:	of the device's memory for blocks
  * @window:	bytes, 0: what kvlift_gpu_attach() takes
+ * @window_cxl:	by which it goes on in CXL memory
  * @in_window:	blocks stay in the window, and are used there: zero copy
  */
 struct cache_opts {
 	const char *pool, *name;
-	uint64_t bytes, window;
+	uint64_t bytes, window, window_cxl;
 	int number;
 	bool in_window;
 };

@@ -48,6 +48,9 @@ for b in 64K 2M; do
 		# The same blocks, read where they are in the window.
 		# shellcheck disable=SC2086
 		step $size --zero-copy --window 3
+		# Most of them in CXL memory.
+		# shellcheck disable=SC2086
+		step $size --zero-copy --window 1 --window-cxl 3
 		runs=2
 		# shellcheck disable=SC2086
 		step $size --share 100 --share 50 --window 2

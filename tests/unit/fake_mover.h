@@ -120,7 +120,7 @@ static int attach(struct fake_mover *f, struct kvlift_mover *arg)
 	arg->ring_bytes = FAKE_RING;
 	arg->window_offset = FAKE_WINDOW;
 	f->ring = r;
-	f->window_bytes = arg->window * FAKE_BLOCK;
+	f->window_bytes = (arg->window + arg->window_cxl) * FAKE_BLOCK;
 	f->window = mmap(NULL, f->window_bytes, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	arg->member = FAKE_MEMBER + (uint32_t)(f - fakes);

@@ -37,6 +37,30 @@ static void attached(void)
 	fake_check_closed();
 }
 
+/* The window goes on in CXL memory: one mapping, of which all is registered. */
+static void in_cxl(void)
+{
+	struct kvlift_gpu_opts o = opts(KVLIFT_GPU_MEMCPY);
+	struct kvlift_gpu_info info;
+	struct kvlift_gpu *gpu;
+
+	o.window_cxl_bytes = 5 * FAKE_BLOCK + 7;
+	CHECK_EQ(kvl_gpu_open(-1, FAKE_BLOCK, &o, &kvl_gpu_memcpy, &gpu), 0);
+	CHECK_EQ(fake.asked.window, WINDOW);
+	CHECK_EQ(fake.asked.window_cxl, 5);
+	CHECK_EQ(fake.ready, WINDOW + 5);
+	CHECK_EQ(kvlift_gpu_info(gpu, &info), 0);
+	CHECK_EQ(info.window_bytes, (WINDOW + 5) * FAKE_BLOCK);
+	/* A slot of the second part. */
+	memset(fake.window + (WINDOW + 4) * FAKE_BLOCK, 0x5a, FAKE_BLOCK);
+	fake_copy(KVLIFT_CMD_IN, WINDOW + 4, 3);
+	fake_wait(1);
+	CHECK_EQ(*(char *)(uintptr_t)(info.base + 3 * FAKE_BLOCK), 0x5a);
+	CHECK_EQ(*(char *)(uintptr_t)(info.base + 4 * FAKE_BLOCK - 1), 0x5a);
+	kvlift_gpu_close(gpu);
+	fake_check_closed();
+}
+
 static void failed(void)
 {
 	struct kvlift_gpu *gpu = open_memcpy();
@@ -87,11 +111,15 @@ static void not_attached(void)
 	REFUSED(-EINVAL);
 	o.window_bytes = FAKE_BLOCK - 1;
 	REFUSED(-EINVAL);
+	o.window_cxl_bytes = FAKE_BLOCK - 1;
+	REFUSED(-EINVAL);
+	o.window_cxl_bytes = KVLIFT_MOVER_WINDOW_MAX * FAKE_BLOCK;
+	REFUSED(-EINVAL);
 	o.flags = KVLIFT_GPU_NO_REGISTER << 1;
 	REFUSED(-EINVAL);
 	o.pad = 1;
 	REFUSED(-EINVAL);
-	o.reserved[3] = 1;
+	o.reserved[2] = 1;
 	REFUSED(-EINVAL);
 	o.memory = 8;
 	REFUSED(-EINVAL);
@@ -439,6 +467,7 @@ int main(void)
 {
 	fake_reset();
 	CASE(attached);
+	CASE(in_cxl);
 	CASE(failed);
 	CASE(not_attached);
 	CASE(registered);

@@ -89,6 +89,9 @@ enum kvlift_gpu_path {
  * @window_bytes: of the window, memory of the pool through which blocks come
  *		and go, rounded down to whole blocks; 0: KVLIFT_GPU_WINDOW, or
  *		@bytes where that is less
+ * @window_cxl_bytes: by which the window goes on in CXL memory, rounded down
+ *		to whole blocks: where the GPU reads blocks in place that the
+ *		first part has no room for
  * @name:	of the member in tier gpu, such as "H200-0"; NUL-terminated, may
  *		be empty
  * @reserved:	zero
@@ -104,7 +107,8 @@ struct kvlift_gpu_opts {
 	uint64_t bytes;
 	uint64_t window_bytes;
 	char name[32];
-	uint64_t reserved[4];
+	uint64_t window_cxl_bytes;
+	uint64_t reserved[3];
 };
 
 /**
@@ -114,7 +118,7 @@ struct kvlift_gpu_opts {
  * @path:	enum kvlift_gpu_path
  * @block_size:	bytes
  * @base:	address of slot 0 of the GPU's memory, see kvlift_gpu_base()
- * @window_bytes: of the window
+ * @window_bytes: of the window, both parts
  * @registered_bytes: of the window, registered with the device so far;
  *		0 where there is nothing to register
  * @register_error: why registration has ended before its end, a negative errno;

@@ -146,7 +146,8 @@ static int open_attachment(struct kvlift_gpu *gpu, int dirfd,
 		.deadline_ms = opts->deadline_ms,
 		.dmabuf = -1,
 		.slots = gpu->slots,
-		.window = gpu->window_slots,
+		.window = gpu->window_slots - gpu->window_cxl,
+		.window_cxl = gpu->window_cxl,
 	};
 	int ret;
 
@@ -166,18 +167,18 @@ static int open_attachment(struct kvlift_gpu *gpu, int dirfd,
 
 static int check(const struct kvlift_gpu_opts *o, size_t block)
 {
-	uint64_t window = o->window_bytes;
+	uint64_t window = o->window_bytes, cxl = o->window_cxl_bytes;
 
 	if (o->pad || (o->flags & ~KVLIFT_GPU_NO_REGISTER) ||
-	    (o->reserved[0] | o->reserved[1] | o->reserved[2] |
-	     o->reserved[3]) ||
+	    (o->reserved[0] | o->reserved[1] | o->reserved[2]) ||
 	    !memchr(o->name, 0, sizeof(o->name)) || o->device < 0)
 		return -EINVAL;
 	if (o->memory % 256 || o->memory + o->bytes < o->memory)
 		return -EINVAL;
 	if (o->bytes / block < 1 || o->bytes / block > KVLIFT_MOVER_SLOTS_MAX ||
-	    (window && window < block) ||
-	    window / block > KVLIFT_MOVER_WINDOW_MAX)
+	    (window && window < block) || (cxl && cxl < block) ||
+	    window / block > KVLIFT_MOVER_WINDOW_MAX ||
+	    cxl / block > KVLIFT_MOVER_WINDOW_MAX - window / block)
 		return -EINVAL;
 	return 0;
 }
@@ -209,7 +210,8 @@ int kvl_gpu_open(int dirfd, size_t block, const struct kvlift_gpu_opts *opts,
 	gpu->fd = gpu->queue = gpu->wake = gpu->gone = -1;
 	gpu->kind = opts->backend;
 	gpu->slots = opts->bytes / block;
-	gpu->window_slots = window_slots(opts, block);
+	gpu->window_cxl = opts->window_cxl_bytes / block;
+	gpu->window_slots = window_slots(opts, block) + gpu->window_cxl;
 	if (!fstat(dirfd, &st))
 		gpu->pool = st.st_dev;
 	pthread_mutex_init(&gpu->rel.lock, NULL);

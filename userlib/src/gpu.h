@@ -148,7 +148,7 @@ struct kvlift_gpu {
 	unsigned int forks;
 	int fd, queue, wake, gone;
 	uint32_t kind, depth, member;
-	uint64_t slots, window_slots;
+	uint64_t slots, window_slots, window_cxl;
 	struct kvl_gpu_mover mover;
 	struct kvl_gpu_releases rel;
 	struct kvl_gpu_peers peers;
