@@ -115,7 +115,7 @@ static void not_attached(void)
 	REFUSED(-EINVAL);
 	o.window_cxl_bytes = KVLIFT_MOVER_WINDOW_MAX * FAKE_BLOCK;
 	REFUSED(-EINVAL);
-	o.flags = KVLIFT_GPU_NO_REGISTER << 1;
+	o.flags = KVLIFT_GPU_NO_KERNEL << 1;
 	REFUSED(-EINVAL);
 	o.pad = 1;
 	REFUSED(-EINVAL);

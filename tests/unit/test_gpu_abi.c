@@ -29,6 +29,8 @@
 SAME_SIZE(kvl_cu_ctx, CUcontext);
 SAME_SIZE(kvl_cu_stream, CUstream);
 SAME_SIZE(kvl_cu_event, CUevent);
+SAME_SIZE(kvl_cu_module, CUmodule);
+SAME_SIZE(kvl_cu_function, CUfunction);
 SAME_SIZE(kvl_cu_result, CUresult);
 SAME_SIZE(kvl_cu_device, CUdevice);
 SAME_SIZE(kvl_cu_ptr, CUdeviceptr);
@@ -130,6 +132,11 @@ calls(struct kvl_cu *cu, void *p, int i, unsigned int u, size_t n, kvl_cu_ptr d)
 	SAME_CALL(cu->event_record, PFN_cuEventRecord_v2000, p, p);
 	SAME_CALL(cu->event_query, PFN_cuEventQuery_v2000, p);
 	SAME_CALL(cu->copy, PFN_cuMemcpyAsync_v4000, d, d, n, p);
+	SAME_CALL(cu->module_load, PFN_cuModuleLoadData_v2000, &p, p);
+	SAME_CALL(cu->module_unload, PFN_cuModuleUnload_v2000, p);
+	SAME_CALL(cu->module_function, PFN_cuModuleGetFunction_v2000, &p, p, p);
+	SAME_CALL(cu->launch, PFN_cuLaunchKernel_v4000, p, u, u, u, u, u, u, u,
+		  p, &p, &p);
 	SAME_CALL(cu->capture, PFN_cuThreadExchangeStreamCaptureMode_v10010,
 		  &i);
 	SAME_CALL(cu->capturing, PFN_cuStreamIsCapturing_v10000, p, &i);

@@ -54,8 +54,9 @@ enum kvlift_gpu_backend {
 /* How blocks are copied, see struct kvlift_gpu_info. */
 enum kvlift_gpu_path {
 	KVLIFT_GPU_PATH_MEMCPY = 1,
-	KVLIFT_GPU_PATH_ASYNC = 2, /* cuMemcpyAsync, a call for each block */
-	KVLIFT_GPU_PATH_BATCH = 3, /* cuMemcpyBatchAsync */
+	KVLIFT_GPU_PATH_ASYNC = 2,  /* cuMemcpyAsync, a call for each block */
+	KVLIFT_GPU_PATH_BATCH = 3,  /* cuMemcpyBatchAsync */
+	KVLIFT_GPU_PATH_KERNEL = 4, /* a kernel of the library */
 };
 
 /*
@@ -64,6 +65,11 @@ enum kvlift_gpu_path {
  * host.
  */
 #define KVLIFT_GPU_NO_REGISTER (1u << 0)
+/*
+ * Copy no blocks by a kernel, whatever is quicker: all multiprocessors are the
+ * application's, and copies do not wait for its kernels to leave some free.
+ */
+#define KVLIFT_GPU_NO_KERNEL (1u << 1)
 
 /* Default of kvlift_gpu_opts.window_bytes. */
 #define KVLIFT_GPU_WINDOW (256ull << 20)
@@ -75,7 +81,7 @@ enum kvlift_gpu_path {
 /**
  * struct kvlift_gpu_opts - what to attach
  * @backend:	enum kvlift_gpu_backend
- * @flags:	KVLIFT_GPU_NO_REGISTER, or 0
+ * @flags:	KVLIFT_GPU_NO_REGISTER, KVLIFT_GPU_NO_KERNEL, or 0
  * @device:	number of the device, as CUDA counts; its primary context is
  *		used, which is the one of torch and of the CUDA runtime
  * @depth:	commands that may be in flight, a power of two up to
@@ -115,7 +121,7 @@ struct kvlift_gpu_opts {
  * struct kvlift_gpu_info - an attachment
  * @mover:	as the module sees it: state, slots used and free, copies
  * @backend:	enum kvlift_gpu_backend
- * @path:	enum kvlift_gpu_path
+ * @path:	enum kvlift_gpu_path of what no kernel copies
  * @block_size:	bytes
  * @base:	address of slot 0 of the GPU's memory, see kvlift_gpu_base()
  * @window_bytes: of the window, both parts
@@ -133,6 +139,8 @@ struct kvlift_gpu_opts {
  * @late:	leases of those that had ended by themselves before the stream's
  *		work was done: lease_ms is too short
  * @copy_errors: commands that the mover has ended with an error
+ * @path_in:	enum kvlift_gpu_path of blocks that are copied to the GPU
+ * @path_out:	and from it
  * @reserved:	zero
  */
 struct kvlift_gpu_info {
@@ -152,7 +160,9 @@ struct kvlift_gpu_info {
 	uint64_t releases;
 	uint64_t late;
 	uint64_t copy_errors;
-	uint64_t reserved[4];
+	uint32_t path_in;
+	uint32_t path_out;
+	uint64_t reserved[3];
 };
 
 /**
@@ -196,10 +206,10 @@ struct kvlift_gpu_req {
  *
  * Starts two threads with all signals blocked: the mover, and one that
  * registers the window and ends then. The first part of the window is
- * registered before this returns, and some 50 ms of copies show how many blocks
- * are best copied at a time, which leaves @memory as it was. After fork(2) only
- * the parent has it: in the child calls return -ENODEV, and kvlift_gpu_close()
- * frees the handle.
+ * registered before this returns, and some 60 ms of copies show how many blocks
+ * are best copied at a time, and which directions a kernel copies quicker,
+ * which leaves @memory as it was. After fork(2) only the parent has it: in the
+ * child calls return -ENODEV, and kvlift_gpu_close() frees the handle.
  *
  * Return: 0; -EINVAL: bad options; -EOPNOTSUPP: the module has no KVLIFT_F_GPU,
  * or the pool no memory; -ELIBACC: there is no libcuda.so.1; -ENOSYS: the

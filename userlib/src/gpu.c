@@ -169,7 +169,8 @@ static int check(const struct kvlift_gpu_opts *o, size_t block)
 {
 	uint64_t window = o->window_bytes, cxl = o->window_cxl_bytes;
 
-	if (o->pad || (o->flags & ~KVLIFT_GPU_NO_REGISTER) ||
+	if (o->pad ||
+	    (o->flags & ~(KVLIFT_GPU_NO_REGISTER | KVLIFT_GPU_NO_KERNEL)) ||
 	    (o->reserved[0] | o->reserved[1] | o->reserved[2]) ||
 	    !memchr(o->name, 0, sizeof(o->name)) || o->device < 0)
 		return -EINVAL;
@@ -322,10 +323,18 @@ int kvlift_gpu_info(const struct kvlift_gpu *gpu, struct kvlift_gpu_info *info)
 	info->registered_bytes = atomic_load(&gpu->registered);
 	info->register_error = atomic_load(&gpu->register_error);
 	info->driver = be->driver;
-	info->batch_in = be->batch[KVL_GPU_IN];
-	info->batch_out = be->batch[KVL_GPU_OUT];
-	info->rate_in = be->rate[KVL_GPU_IN];
-	info->rate_out = be->rate[KVL_GPU_OUT];
+	info->batch_in =
+		__atomic_load_n(&be->batch[KVL_GPU_IN], __ATOMIC_RELAXED);
+	info->batch_out =
+		__atomic_load_n(&be->batch[KVL_GPU_OUT], __ATOMIC_RELAXED);
+	info->rate_in =
+		__atomic_load_n(&be->rate[KVL_GPU_IN], __ATOMIC_RELAXED);
+	info->rate_out =
+		__atomic_load_n(&be->rate[KVL_GPU_OUT], __ATOMIC_RELAXED);
+	info->path_in =
+		__atomic_load_n(&be->paths[KVL_GPU_IN], __ATOMIC_RELAXED);
+	info->path_out =
+		__atomic_load_n(&be->paths[KVL_GPU_OUT], __ATOMIC_RELAXED);
 	info->releases = atomic_load(&gpu->rel.waiting);
 	info->late = atomic_load(&gpu->rel.late);
 	info->copy_errors = atomic_load(&gpu->errors);

@@ -49,7 +49,10 @@ struct kvl_gpu_ops;
  * @window_bytes: its length; set after open
  * @flights:	batches of a direction to have on their way, 1 to KVL_GPU_FLIGHTS
  * @needs_register: pieces of the window are given to add_window
- * @batch:	blocks of a batch, by direction
+ * @path:	enum kvlift_gpu_path of what is copied by calls of the driver
+ * @paths:	the one that is used, by direction, as the next two; when the
+ *		mover runs only it changes them, atomically
+ * @batch:	blocks of a batch
  * @rate:	measured bytes per second, 0: not measured
  */
 struct kvl_gpu_backend {
@@ -59,6 +62,7 @@ struct kvl_gpu_backend {
 	size_t window_bytes, block;
 	unsigned int path, driver, flights;
 	bool needs_register;
+	unsigned int paths[KVL_GPU_DIRS];
 	unsigned int batch[KVL_GPU_DIRS];
 	uint64_t rate[KVL_GPU_DIRS];
 };
@@ -69,8 +73,9 @@ struct kvl_gpu_backend {
  * @close:	wait for copies that have begun, then undo all of it
  * @enter:	the calling thread is one of the library's and uses this
  * @add_window:	a piece of the window is there: register it
- * @tune:	find out batch and rate with the first slots of window and GPU,
- *		which nobody uses yet; those of the GPU stay as they are
+ * @tune:	find out paths, batch and rate with the first slots of window
+ *		and GPU, which nobody uses yet; those of the GPU stay as they
+ *		are
  * @peer:	be ready to copy from the memory of another, of the same ops
  * @copy:	begin copies, with one event for all: that of tag, which is not
  *		in use and below KVL_GPU_FLIGHTS times KVL_GPU_DIRS. 0: res of

@@ -166,6 +166,8 @@ static void close_context(struct kvl_cuda *c)
 	for (dir = 0; dir < KVL_GPU_DIRS; dir++)
 		if (c->stream[dir])
 			c->cu.stream_destroy(c->stream[dir]);
+	if (c->module)
+		c->cu.module_unload(c->module);
 	if (c->memory)
 		c->cu.mem_free(c->memory);
 }
@@ -202,6 +204,7 @@ static int open_cuda(const struct kvlift_gpu_opts *opts, size_t block,
 		.needs_register = !(opts->flags & KVLIFT_GPU_NO_REGISTER),
 		.batch = { 1, 1, 1 },
 	};
+	c->no_kernel = opts->flags & KVLIFT_GPU_NO_KERNEL;
 	/* The largest that a window can be. */
 	c->nr_pieces = KVLIFT_MOVER_WINDOW_MAX * block / KVL_GPU_PIECE + 1;
 	c->piece = calloc(c->nr_pieces, sizeof(*c->piece));

@@ -10,9 +10,11 @@
 #include <stdbool.h>
 
 #include "gpu_backend.h"
+#include "gpu_cuda_kernel.h"
 
 /* Handles; results; addresses on the device. */
 typedef void *kvl_cu_ctx, *kvl_cu_stream, *kvl_cu_event;
+typedef void *kvl_cu_module, *kvl_cu_function;
 typedef int kvl_cu_result, kvl_cu_device;
 typedef unsigned long long kvl_cu_ptr;
 
@@ -103,6 +105,18 @@ struct kvl_cu_copy_attr {
 	X(copy, "cuMemcpyAsync", 4000,                                         \
 	  (kvl_cu_ptr, kvl_cu_ptr, size_t, kvl_cu_stream))
 
+/* The same for a kernel: without one of them there is none. */
+#define KVL_CU_KERNEL_CALLS(X)                                        \
+	X(module_load, "cuModuleLoadData", 2000,                      \
+	  (kvl_cu_module *, const void *))                            \
+	X(module_unload, "cuModuleUnload", 2000, (kvl_cu_module))     \
+	X(module_function, "cuModuleGetFunction", 2000,               \
+	  (kvl_cu_function *, kvl_cu_module, const char *))           \
+	X(launch, "cuLaunchKernel", 4000,                             \
+	  (kvl_cu_function, unsigned int, unsigned int, unsigned int, \
+	   unsigned int, unsigned int, unsigned int, unsigned int,    \
+	   kvl_cu_stream, void **, void **))
+
 /* cuMemcpyBatchAsync as of CUDA 13.0, and as of 12.8. */
 typedef kvl_cu_result (*kvl_cu_batch13)(kvl_cu_ptr *dsts, kvl_cu_ptr *srcs,
 					size_t *sizes, size_t count,
@@ -123,6 +137,7 @@ typedef kvl_cu_result (*kvl_cu_get_proc)(const char *symbol, void **fn,
 /**
  * struct kvl_cu - the driver's calls
  * @driver:	its version
+ * @has_kernels: all of KVL_CU_KERNEL_CALLS() are there
  * @batch13:	at most one of these is there
  * @batch12:	see above
  * @capture:	cuThreadExchangeStreamCaptureMode, or NULL
@@ -131,8 +146,10 @@ typedef kvl_cu_result (*kvl_cu_get_proc)(const char *symbol, void **fn,
 struct kvl_cu {
 #define KVL_CU_MEMBER(member, name, version, args) kvl_cu_result(*member) args;
 	KVL_CU_CALLS(KVL_CU_MEMBER)
+	KVL_CU_KERNEL_CALLS(KVL_CU_MEMBER)
 #undef KVL_CU_MEMBER
 	int driver;
+	bool has_kernels;
 	kvl_cu_batch13 batch13;
 	kvl_cu_batch12 batch12;
 	kvl_cu_capture capture;
@@ -140,14 +157,30 @@ struct kvl_cu {
 };
 
 /**
+ * struct kvl_cuda_way - how blocks of a direction can be copied
+ * @path:	enum kvlift_gpu_path
+ * @batch:	blocks at a time with which it was quickest
+ * @rate:	bytes per second that were measured with that, 0: not measured
+ */
+struct kvl_cuda_way {
+	unsigned int path, batch;
+	uint64_t rate;
+};
+
+/**
  * struct kvl_cuda - the backend
  * @memory:	what was allocated, 0: the caller's
  * @stream:	by direction: the device has an engine for each
+ * @no_kernel:	the caller has said so
  * @is_peer_single: the batch call does not copy from other GPUs; the mover's
  * @tags:	events of batches
  * @marks:	events on the application's streams
  * @piece:	address on the device of each piece of the window, 0: not
  * registered
+ * @module:	of @kernel
+ * @kernel:	NULL: it is not there, or has failed
+ * @by_driver:	what the driver's own copies were measured to do
+ * @by_kernel:	and what the kernel
  * @dsts:	of the batch that is being begun, as the next two; the mover's
  */
 struct kvl_cuda {
@@ -155,13 +188,16 @@ struct kvl_cuda {
 	struct kvl_cu cu;
 	kvl_cu_device device;
 	kvl_cu_ctx ctx;
-	bool has_ctx, is_pageable, is_peer_single;
+	bool has_ctx, is_pageable, no_kernel, is_peer_single;
 	kvl_cu_ptr memory;
 	kvl_cu_stream stream[KVL_GPU_DIRS];
 	kvl_cu_event tags[KVL_GPU_DIRS * KVL_GPU_FLIGHTS];
 	kvl_cu_event marks[KVLIFT_GPU_MARKS];
 	kvl_cu_ptr *piece;
 	size_t nr_pieces;
+	kvl_cu_module module;
+	kvl_cu_function kernel;
+	struct kvl_cuda_way by_driver[KVL_GPU_DIRS], by_kernel[KVL_GPU_DIRS];
 	kvl_cu_ptr dsts[KVL_GPU_BATCH_MAX], srcs[KVL_GPU_BATCH_MAX];
 	size_t sizes[KVL_GPU_BATCH_MAX];
 };
@@ -174,12 +210,32 @@ int kvl_cu_error(kvl_cu_result r);
 int kvl_cuda_push(struct kvl_cuda *c, int *mode);
 void kvl_cuda_pop(struct kvl_cuda *c, int mode);
 
-/* gpu_cuda_copy.c: the ops peer, copy, poll and tune. */
+/* gpu_cuda_copy.c: the ops peer, copy and poll. */
 int kvl_cuda_peer(struct kvl_gpu_backend *be, struct kvl_gpu_backend *from);
 int kvl_cuda_copy(struct kvl_gpu_backend *be, enum kvl_gpu_dir dir,
 		  struct kvl_gpu_copy *copies, unsigned int count,
 		  unsigned int tag);
 int kvl_cuda_poll(struct kvl_gpu_backend *be, unsigned int tag);
+/* Is a batch one that the driver can copy by a call? */
+bool kvl_cuda_try_batch(struct kvl_cuda *c);
+
+/* gpu_cuda_tune.c: the op of this name, and what of it is used. */
 int kvl_cuda_tune(struct kvl_gpu_backend *be, unsigned int slots);
+void kvl_cuda_use(struct kvl_cuda *c, enum kvl_gpu_dir dir,
+		  const struct kvl_cuda_way *way);
+
+/* By a twentieth at least: less than that does not pay for the processors. */
+static inline bool kvl_cuda_is_worth_it(uint64_t by_kernel, uint64_t by_driver)
+{
+	return by_driver && by_kernel >= by_driver + by_driver / 20;
+}
+
+/* gpu_cuda_kernel.c. True: all have begun; false: none, copy them otherwise. */
+void kvl_cuda_load_kernel(struct kvl_cuda *c);
+bool kvl_cuda_launch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
+		     const struct kvl_gpu_copy *copies, unsigned int count);
+
+/* gpu_cuda_ptx.c */
+extern const char kvl_cu_ptx[];
 
 #endif

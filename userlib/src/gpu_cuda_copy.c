@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /*
- * Copies of the CUDA backend, and what is measured of them.
+ * Copies of the CUDA backend.
  *
  * Order at the source. A copy from the GPU may begin at once although it is on
  * a stream of its own: the module asks for it only when no lease is on the
@@ -9,15 +9,8 @@
  * GPU, of whose block the same is true. A copy to the GPU reads a slot of the
  * window whose content was complete before the command was written to the ring.
  */
-#include <string.h>
-
 #include "gpu_cuda.h"
 #include "internal.h"
-#include "io.h"
-
-/* Of kvl_cuda_tune(), for each direction; and for each size of a batch. */
-#define TUNE_NS	     20000000u
-#define TUNE_SIZE_NS 2000000u
 
 /* Addresses of copies, for the batch and one by one. */
 static void set_copies(struct kvl_cuda *c, enum kvl_gpu_dir dir,
@@ -62,6 +55,14 @@ static kvl_cu_result copy_batch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 			     1, &failed, c->stream[dir]);
 }
 
+bool kvl_cuda_try_batch(struct kvl_cuda *c)
+{
+	const struct kvl_gpu_copy one = { .bytes = (uint32_t)c->be.block };
+
+	set_copies(c, KVL_GPU_OUT, &one, 1);
+	return !copy_batch(c, KVL_GPU_OUT, 1);
+}
+
 int kvl_cuda_copy(struct kvl_gpu_backend *be, enum kvl_gpu_dir dir,
 		  struct kvl_gpu_copy *copies, unsigned int count,
 		  unsigned int tag)
@@ -73,7 +74,9 @@ int kvl_cuda_copy(struct kvl_gpu_backend *be, enum kvl_gpu_dir dir,
 	unsigned int i;
 
 	set_copies(c, dir, copies, count);
-	if (is_batch)
+	if (be->paths[dir] == KVLIFT_GPU_PATH_KERNEL)
+		is_done = kvl_cuda_launch(c, dir, copies, count);
+	if (!is_done && is_batch)
 		is_done = copy_batch(c, dir, count) == KVL_CU_SUCCESS;
 	/*
 	 * One bad copy is not to fail all others, and which it is not every
@@ -131,118 +134,4 @@ int kvl_cuda_poll(struct kvl_gpu_backend *be, unsigned int tag)
 	if (r == KVL_CU_NOT_READY)
 		return 0;
 	return r ? -EIO : 1;
-}
-
-/* A batch of the first blocks. 0, or -errno when one could not begin. */
-static int begin_some(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n,
-		      unsigned int tag)
-{
-	struct kvl_gpu_copy copies[KVL_GPU_BATCH_MAX];
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < n; i++)
-		copies[i] = (struct kvl_gpu_copy){
-			.window = i,
-			.slot = i,
-			.bytes = (uint32_t)c->be.block,
-		};
-	ret = kvl_cuda_copy(&c->be, dir, copies, n, tag);
-	for (i = 0; i < n && !ret; i++)
-		ret = copies[i].res;
-	return ret;
-}
-
-static int wait_tag(struct kvl_cuda *c, unsigned int tag)
-{
-	int ret;
-
-	while (!(ret = kvl_cuda_poll(&c->be, tag)))
-		;
-	return ret < 0 ? ret : 0;
-}
-
-/*
- * Bytes per second in batches of @n, of which so many are on their way all the
- * time as the mover would have; or -errno.
- */
-static int64_t measure(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n)
-{
-	uint64_t start = kvl_now_ns(), ns;
-	unsigned int rounds = 0, tag;
-	int ret = 0;
-
-	do {
-		tag = rounds % c->be.flights;
-		if (rounds >= c->be.flights)
-			ret = wait_tag(c, tag);
-		if (!ret)
-			ret = begin_some(c, dir, n, tag);
-		rounds++;
-	} while (!ret && kvl_now_ns() - start < TUNE_SIZE_NS);
-	/* They end before anything else is done, also after an error. */
-	if (c->cu.stream_sync(c->stream[dir]) && !ret)
-		ret = -EIO;
-	if (ret)
-		return ret;
-	ns = kvl_now_ns() - start;
-	return (int64_t)((double)rounds * n * (double)c->be.block * 1e9 /
-			 (double)ns);
-}
-
-/* @most: blocks, and then those that have been copied. */
-static int tune_one(struct kvl_cuda *c, enum kvl_gpu_dir dir,
-		    unsigned int *most)
-{
-	uint64_t start = kvl_now_ns();
-	unsigned int n, last = 0;
-	int64_t rate;
-
-	/* The first copies of all are slower. */
-	rate = measure(c, dir, 1);
-	if (rate < 0)
-		return (int)rate;
-	for (n = 1; n <= *most; n *= 2) {
-		rate = measure(c, dir, n);
-		if (rate < 0)
-			return (int)rate;
-		last = n;
-		/* A batch that is hardly quicker only takes longer to end. */
-		if ((uint64_t)rate > c->be.rate[dir] / 50 * 51) {
-			c->be.rate[dir] = (uint64_t)rate;
-			c->be.batch[dir] = n;
-		}
-		if (kvl_now_ns() - start >= TUNE_NS)
-			break;
-	}
-	*most = last;
-	return 0;
-}
-
-int kvl_cuda_tune(struct kvl_gpu_backend *be, unsigned int slots)
-{
-	struct kvl_cuda *c = (struct kvl_cuda *)be;
-	unsigned int most = slots < KVL_GPU_BATCH_MAX ? slots
-						      : KVL_GPU_BATCH_MAX;
-	int ret, mode;
-
-	ret = kvl_cuda_push(c, &mode);
-	if (ret)
-		return ret;
-	/* Is it there, but not for this device or kind of memory? */
-	if (be->path == KVLIFT_GPU_PATH_BATCH) {
-		struct kvl_gpu_copy one = { .bytes = (uint32_t)be->block };
-
-		set_copies(c, KVL_GPU_OUT, &one, 1);
-		if (copy_batch(c, KVL_GPU_OUT, 1))
-			be->path = KVLIFT_GPU_PATH_ASYNC;
-	}
-	/* Out first, then the same back in: the GPU's memory stays as it is. */
-	ret = tune_one(c, KVL_GPU_OUT, &most);
-	if (!ret)
-		ret = tune_one(c, KVL_GPU_IN, &most);
-	/* There is nobody yet to copy from. */
-	be->batch[KVL_GPU_PEER] = be->batch[KVL_GPU_IN];
-	kvl_cuda_pop(c, mode);
-	return ret;
 }

@@ -63,6 +63,13 @@ static void find_others(struct kvl_cu *cu, kvl_cu_get_proc get)
 		get, "cuThreadExchangeStreamCaptureMode", 10010);
 	cu->capturing =
 		(kvl_cu_capturing)find(get, "cuStreamIsCapturing", 10000);
+	cu->has_kernels = true;
+#define FIND(member, name, version, args)                             \
+	cu->member = (kvl_cu_result(*) args)find(get, name, version); \
+	if (!cu->member)                                              \
+		cu->has_kernels = false;
+	KVL_CU_KERNEL_CALLS(FIND)
+#undef FIND
 }
 
 int kvl_cu_load(struct kvl_cu *cu)

@@ -36,6 +36,8 @@ static int open_memory(const struct kvlift_gpu_opts *opts, size_t block,
 		.bytes = bytes,
 		.block = block,
 		.path = KVLIFT_GPU_PATH_MEMCPY,
+		.paths = { KVLIFT_GPU_PATH_MEMCPY, KVLIFT_GPU_PATH_MEMCPY,
+			   KVLIFT_GPU_PATH_MEMCPY },
 		.flights = 1,
 	};
 	if (batch > KVL_GPU_BATCH_MAX)

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * The copy kernel of the CUDA backend, for small blocks: one launch for a
+ * batch, with all addresses in its parameters. It reads and writes the window
+ * where the device has it mapped.
+ *
+ * Order. A kernel sees what was in memory, the host's too, when it was
+ * launched, and a copy is launched after its command has been read
+ * (gpu_cuda_copy.c). What it has stored is seen by whoever knows that the event
+ * behind it is done: the programming guide (mapped memory) wants nothing but
+ * streams or events between a kernel and the host. It needs no
+ * __threadfence_system(), which orders stores of a kernel that still runs.
+ */
+#include "gpu_cuda.h"
+
+_Static_assert(KVL_CU_BLOCKS >= KVL_GPU_BATCH_MAX, "a batch is a launch");
+_Static_assert(sizeof(struct kvl_cu_blocks) <= 4096, "parameters of a kernel");
+
+/* Translates it for the device. Without it copies are made as they would be. */
+void kvl_cuda_load_kernel(struct kvl_cuda *c)
+{
+	if (!c->cu.has_kernels)
+		return;
+	if (c->cu.module_load(&c->module, kvl_cu_ptx)) {
+		c->module = NULL;
+		return;
+	}
+	if (c->cu.module_function(&c->kernel, c->module, KVL_CU_KERNEL))
+		c->kernel = NULL;
+}
+
+/* It will do no better with others. */
+static void drop_kernel(struct kvl_cuda *c)
+{
+	unsigned int dir;
+
+	c->kernel = NULL;
+	for (dir = 0; dir < KVL_GPU_DIRS; dir++)
+		if (c->be.paths[dir] == KVLIFT_GPU_PATH_KERNEL)
+			kvl_cuda_use(c, dir, &c->by_driver[dir]);
+}
+
+/* Where the device has a slot of the window; 0: it has not. */
+static kvl_cu_ptr window_slot(struct kvl_cuda *c, uint32_t slot)
+{
+	size_t offset = slot * c->be.block;
+	kvl_cu_ptr ptr = __atomic_load_n(&c->piece[offset / KVL_GPU_PIECE],
+					 __ATOMIC_ACQUIRE);
+
+	return ptr ? ptr + offset % KVL_GPU_PIECE : 0;
+}
+
+/* Whole blocks, as commands are about; all of the window that the device has. */
+static bool set_blocks(struct kvl_cuda *c, enum kvl_gpu_dir dir,
+		       const struct kvl_gpu_copy *copies, unsigned int count,
+		       struct kvl_cu_blocks *b)
+{
+	kvl_cu_ptr gpu, window;
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		gpu = c->be.base + copies[i].slot * c->be.block;
+		window = window_slot(c, copies[i].window);
+		if (!window || copies[i].bytes != c->be.block)
+			return false;
+		b->dst[i] = dir == KVL_GPU_OUT ? window : gpu;
+		b->src[i] = dir == KVL_GPU_OUT ? gpu : window;
+	}
+	b->count = count;
+	b->bytes = (uint32_t)c->be.block;
+	b->parts = (b->bytes + KVL_CU_PART - 1) / KVL_CU_PART;
+	b->pad = 0;
+	return true;
+}
+
+bool kvl_cuda_launch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
+		     const struct kvl_gpu_copy *copies, unsigned int count)
+{
+	struct kvl_cu_blocks b;
+	void *params[] = { &b };
+	unsigned int grid;
+
+	if (!c->kernel || !set_blocks(c, dir, copies, count, &b))
+		return false;
+	grid = b.count * b.parts;
+	if (grid > KVL_CU_GRID)
+		grid = KVL_CU_GRID;
+	if (!c->cu.launch(c->kernel, grid, 1, 1, KVL_CU_THREADS, 1, 1, 0,
+			  c->stream[dir], params, NULL))
+		return true;
+	drop_kernel(c);
+	return false;
+}
