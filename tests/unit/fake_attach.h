@@ -34,10 +34,12 @@ static struct kvlift_gpu_opts opts(void)
 	};
 }
 
+/* No kernels: those are the subject of one test. */
 static void reset(void)
 {
 	memset(cuda, 0, sizeof(*cuda));
 	cuda->driver = 13000;
+	cuda->load = KVL_CU_NOT_SUPPORTED;
 	cuda->room = SLOTS * FAKE_BLOCK;
 }
 
@@ -64,6 +66,7 @@ static void check_clean(void)
 	CHECK_EQ(cuda->streams, 0);
 	CHECK_EQ(cuda->events, 0);
 	CHECK_EQ(cuda->contexts, 0);
+	CHECK_EQ(cuda->modules, 0);
 	CHECK_EQ(cuda->wrong, 0);
 	fake_check_closed();
 	reset();

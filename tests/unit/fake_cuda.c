@@ -13,6 +13,7 @@
 
 #include "../../userlib/src/gpu_cuda.h"
 #include "fake_cuda.h"
+#include "fake_ptx.h"
 
 #define INVALID_CONTEXT 201
 #define UNKNOWN		999
@@ -26,6 +27,7 @@ struct work {
 	void *dst;
 	const void *src;
 	size_t bytes;
+	struct launch *launch;
 };
 
 struct stream {
@@ -38,6 +40,13 @@ struct stream {
 struct event {
 	unsigned int pending;
 	bool failed;
+};
+
+/* A kernel on its way, with a copy of its parameters. */
+struct launch {
+	const struct ptx *kernel;
+	unsigned int grid, threads, us;
+	char params[4096];
 };
 
 static struct fake_cuda control;
@@ -60,11 +69,45 @@ struct fake_cuda *fake_cuda_get(void)
 	return &control;
 }
 
+/* It reaches memory of devices, and the host's where the device has it mapped. */
+static void run_kernel(const struct launch *l)
+{
+	struct timespec t = { 0, l->us * 1000L };
+	struct ptx_range ranges[2 * MOST];
+	unsigned int i, n = 0;
+
+	if (t.tv_nsec)
+		nanosleep(&t, NULL);
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < MOST; i++) {
+		if (allocated[i].at)
+			ranges[n++] =
+				(struct ptx_range){ (uintptr_t)allocated[i].at,
+						    allocated[i].bytes,
+						    allocated[i].at };
+		if (registered[i].at)
+			ranges[n++] = (struct ptx_range){
+				(uintptr_t)registered[i].at + FAKE_CUDA_BIAS,
+				registered[i].bytes, registered[i].at
+			};
+	}
+	pthread_mutex_unlock(&lock);
+	if (ptx_run(l->kernel, l->params, l->grid, l->threads, ranges, n))
+		return;
+	pthread_mutex_lock(&lock);
+	control.wrong++;
+	control.dies = true;
+	pthread_mutex_unlock(&lock);
+}
+
 static void run(struct work *w)
 {
 	struct timespec t = { 0, control.slow_us * 1000L };
 
-	if (w->fn) {
+	if (w->launch) {
+		run_kernel(w->launch);
+		free(w->launch);
+	} else if (w->fn) {
 		w->fn(w->arg);
 	} else if (w->dst) {
 		if (t.tv_nsec)
@@ -98,7 +141,7 @@ static void *worker(void *arg)
 			w->event->pending--;
 			w->event->failed = control.dies;
 		}
-		copying -= w->dst != NULL;
+		copying -= w->dst || w->launch;
 		s->busy = false;
 		free(w);
 		pthread_cond_broadcast(&changed);
@@ -640,6 +683,85 @@ static kvl_cu_result batch13(kvl_cu_ptr *dsts, kvl_cu_ptr *srcs, size_t *sizes,
 			 &failed, stream));
 }
 
+static kvl_cu_result module_load(kvl_cu_module *module, const void *image)
+{
+	kvl_cu_result r = begin();
+	struct ptx *p;
+
+	if (r || control.load)
+		return r ? r : end(control.load);
+	p = malloc(sizeof(*p));
+	if (!ptx_parse(p, image)) {
+		control.wrong++;
+		free(p);
+		return end(KVL_CU_INVALID_VALUE);
+	}
+	control.modules++;
+	*module = p;
+	return end(KVL_CU_SUCCESS);
+}
+
+static kvl_cu_result module_unload(kvl_cu_module module)
+{
+	kvl_cu_result r = begin();
+
+	if (r)
+		return r;
+	control.wrong += copying;
+	control.modules--;
+	free(module);
+	return end(KVL_CU_SUCCESS);
+}
+
+static kvl_cu_result module_function(kvl_cu_function *fn, kvl_cu_module module,
+				     const char *name)
+{
+	kvl_cu_result r = begin();
+
+	if (r)
+		return r;
+	*fn = module;
+	return end(strcmp(name, ((struct ptx *)module)->name) ? KVL_CU_NOT_FOUND
+							      : KVL_CU_SUCCESS);
+}
+
+static kvl_cu_result launch(kvl_cu_function fn, unsigned int grid,
+			    unsigned int grid_y, unsigned int grid_z,
+			    unsigned int threads, unsigned int threads_y,
+			    unsigned int threads_z, unsigned int shared,
+			    kvl_cu_stream stream, void **params, void **extra)
+{
+	const struct kvl_cu_blocks *b = params[0];
+	struct work w = { .launch = NULL };
+	struct ptx *p = fn;
+	kvl_cu_result r = begin();
+
+	if (r)
+		return r;
+	control.launches++;
+	if (control.launch)
+		return end(control.launch);
+	if (!grid || grid_y * grid_z * threads_y * threads_z != 1 || shared ||
+	    threads > p->threads || p->bytes != sizeof(*b) || extra ||
+	    ((struct stream *)stream)->device != current - 1) {
+		control.wrong++;
+		return end(KVL_CU_INVALID_VALUE);
+	}
+	if (b->count > control.launched)
+		control.launched = b->count;
+	w.launch = malloc(sizeof(*w.launch));
+	*w.launch = (struct launch){
+		.kernel = p,
+		.grid = grid,
+		.threads = threads,
+		.us = control.kernel_us[!is_device(b->dst[0], 1)],
+	};
+	memcpy(w.launch->params, b, p->bytes);
+	copying++;
+	add(stream, &w);
+	return end(KVL_CU_SUCCESS);
+}
+
 kvl_cu_result cuGetProcAddress_v2(const char *symbol, void **fn, int version,
 				  unsigned long long flags, int *status);
 kvl_cu_result cuGetProcAddress_v2(const char *symbol, void **fn, int version,
@@ -652,7 +774,8 @@ kvl_cu_result cuGetProcAddress_v2(const char *symbol, void **fn, int version,
 		void *fn;
 	} calls[] = {
 		KVL_CU_CALLS(ENTRY) /* the newest prototype last */
-		{ "cuThreadExchangeStreamCaptureMode", 10010, (void *)capture },
+		KVL_CU_KERNEL_CALLS(ENTRY){ "cuThreadExchangeStreamCaptureMode",
+					    10010, (void *)capture },
 		{ "cuStreamIsCapturing", 10000, (void *)capturing },
 		{ "cuMemcpyBatchAsync", 12080, (void *)batch12 },
 		{ "cuMemcpyBatchAsync", 13000, (void *)batch13 },

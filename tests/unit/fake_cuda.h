@@ -25,6 +25,8 @@
  * @register_fails: registration of this number, from 1, fails; 0: none does
  * @bad_copy:	address on the device whose copies fail at once
  * @dies:	copies end, but events tell of an error
+ * @load:	result of cuModuleLoadData, 0: it works
+ * @launch:	result of cuLaunchKernel, 0: it works
  * @is_capturing: all streams are being captured
  * @peer:	result of cuCtxEnablePeerAccess, 0: it works
  * @cannot:	no device can access another
@@ -32,11 +34,14 @@
  * @enabled:	by context and other context: peer access
  * @peer_copies: from device to device
  * @slow_us:	each copy takes so long
+ * @kernel_us:	and each launch that reads the host's memory, or writes it
  * @batches12:	calls of the prototype of 12.8
  * @batches13:	and of 13.0
  * @asyncs:	calls of cuMemcpyAsync
+ * @launches:	of kernels
+ * @launched:	most copies in one
  * @largest:	most copies in a call
- * @registrations: that there are, as the next four
+ * @registrations: that there are, as the next five
  * @wrong:	calls that a real driver would have refused, or worse
  *
  * Under a lock while there are threads of it.
@@ -49,13 +54,16 @@ struct fake_cuda {
 	unsigned int register_fails;
 	uint64_t bad_copy;
 	bool dies, is_capturing;
+	int load, launch;
 	int peer;
 	bool cannot, no_peer_batch;
 	bool enabled[FAKE_CUDA_DEVICES][FAKE_CUDA_DEVICES];
 	unsigned int peer_copies;
-	unsigned int slow_us;
+	unsigned int slow_us, kernel_us[2];
 	unsigned int batches12, batches13, asyncs, largest;
+	unsigned int launches, launched;
 	unsigned int registrations, allocations, streams, events, contexts;
+	unsigned int modules;
 	unsigned int registered; /* so far */
 	unsigned int wrong;
 };
