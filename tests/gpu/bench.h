@@ -31,6 +31,7 @@ extern const size_t bench_blocks[SIZES];
 /* Groups: they print rows. 0, or -errno when nothing could be measured. */
 int bench_peak(struct config *c);
 int bench_mover(struct config *c);
+int bench_kernel(struct config *c);
 int bench_direct(struct config *c);
 int bench_usable(struct config *c);
 int bench_peers(struct config *c);

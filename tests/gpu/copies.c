@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../../userlib/src/gpu.h"
+#include "../../userlib/src/gpu_cuda.h"
 #include "bench.h"
 #include "upool.h"
 
@@ -187,6 +189,75 @@ static int one_size(struct config *c, size_t block)
 	free(p.copies);
 	free(p.addrs);
 	attach_close(&a, c);
+	return ret;
+}
+
+/* One way of copying small blocks in one direction, whichever attach chose. */
+static int one_path(struct pass *p, const struct config *c, int way,
+		    bool is_kernel)
+{
+	static const char *const names[2][2] = {
+		{ "to the GPU, copy engine", "to the GPU, kernel" },
+		{ "from the GPU, copy engine", "from the GPU, kernel" },
+	};
+	struct kvl_cuda *cuda = (struct kvl_cuda *)p->a->gpu->be;
+	enum kvl_gpu_dir dir = way == DEV_IN ? KVL_GPU_IN : KVL_GPU_OUT;
+	const struct kvl_cuda_way *by = is_kernel ? &cuda->by_kernel[dir]
+						  : &cuda->by_driver[dir];
+	uint32_t chosen = way == DEV_IN ? p->a->info.path_in
+					: p->a->info.path_out;
+	struct row r = {
+		.table =
+			"Small blocks: the mover's copy kernel beside the copy engine",
+		.name = names[way][is_kernel],
+		.unit = "GB/s",
+		.block = p->a->block,
+		.note = by->path == chosen ? "chosen by attach" : NULL,
+	};
+	int ret = 0;
+
+	if (by->rate) {
+		kvl_cuda_use(cuda, dir, by);
+		ret = measure(p, c, way, &r);
+		if (is_kernel && !cuda->kernel)
+			r.note = "a launch failed: not the kernel's";
+	} else {
+		r.note = "the driver takes no kernel";
+	}
+	row_print(&r);
+	return ret;
+}
+
+static int small_size(struct config *c, size_t block)
+{
+	struct pass p = { .seed = block };
+	struct attached a;
+	int i, ret;
+
+	ret = attach_open(&a, c, block);
+	if (ret)
+		return ret;
+	p.a = &a;
+	p.copies = calloc(a.nr, sizeof(*p.copies));
+	p.addrs = calloc(a.nr, sizeof(*p.addrs));
+	if (!p.copies || !p.addrs)
+		abort();
+	for (i = 0; i < 4 && !ret; i++)
+		ret = one_path(&p, c, i / 2, i % 2);
+	free(p.copies);
+	free(p.addrs);
+	attach_close(&a, c);
+	return ret;
+}
+
+int bench_kernel(struct config *c)
+{
+	static const size_t blocks[] = { 16u << 10, 64u << 10, 256u << 10 };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < 3 && !ret; i++)
+		ret = small_size(c, blocks[i]);
 	return ret;
 }
 

@@ -7,7 +7,7 @@
  *   --device N     which GPU (0)
  *   --bytes N      MiB of each repetition (1024)
  *   --reps N       repetitions after the first, which does not count (5)
- *   --only G,...   groups: peak mover direct usable peers register
+ *   --only G,...   groups: peak mover kernel direct usable peers register
  *   --file FILE    the slowest tier of the pool in user space
  *   --pool DIR     a mounted pool instead (the program that is linked for it)
  *   --json FILE    a line for each row
@@ -27,7 +27,7 @@ static const struct group {
 } groups[] = {
 #ifndef KVT_POOL
 	{ "peak", bench_peak },		{ "mover", bench_mover },
-	{ "direct", bench_direct },
+	{ "kernel", bench_kernel },	{ "direct", bench_direct },
 #endif
 	{ "usable", bench_usable },	{ "peers", bench_peers },
 	{ "register", bench_register }, { NULL, NULL },
