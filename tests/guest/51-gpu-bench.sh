@@ -14,6 +14,13 @@ kvlift bench --only gpu --quick --json >"$TMP/rows" 2>"$TMP/err" || fail "$(cat 
 for r in gpu-from-dram gpu-from-window gpu-from-nvme gpu-to-dram gpu-peer gpu-drop gpu-acquire-resident; do
 	[ "$(json "$TMP/rows" "sorted(r['block'] for r in d if r['name'] == '$r')")" = "[65536, 2097152]" ] || fail "no $r"
 done
+# The copies that are in a row are those of its peer: kernel, mover.
+copies() {
+	[ "$(grep -c "note: $1 .* $2 copies by the kernel .* $3 by the mover" "$TMP/err")" = 2 ] || fail "copies of $1: $(cat "$TMP/err")"
+}
+for r in gpu-from-dram gpu-to-dram; do copies $r 1.00 1.00; done
+for r in gpu-from-window gpu-from-nvme gpu-peer; do copies $r 0.00 1.00; done
+copies gpu-drop 0.00 0.00
 kvlift bench --only gpu --quick | tee "$TMP/table" >&2
 # What is dropped is not copied: its price does not grow with the block.
 [ "$(json "$TMP/rows" '[r["ratio"] < 0.2 for r in d if r["name"] == "gpu-drop" and r["block"] == 2097152]')" = "[True]" ] ||

@@ -132,9 +132,14 @@ int write_text(const char *path, const char *text);
 void bench_nap(uint64_t ns);
 void pin_to(int cpu);
 
-/* Mean time inside a kernel function, by the function_graph tracer. */
+/*
+ * What a call of a kernel function takes, by the function_graph tracer: the
+ * shortest, as others have interrupts and other tasks in them. Fewer calls than
+ * least are an error.
+ */
+#define BENCH_COPY "folio_mc_copy" /* how the kernel copies a block */
 int graph_start(const char *function);
-int graph_stop(double *mean_ns, uint64_t *calls);
+int graph_stop(uint64_t least, double *ns, uint64_t *calls);
 
 /* Counts a tracepoint on all CPUs; filter may be NULL. */
 struct tpcount {

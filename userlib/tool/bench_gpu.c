@@ -29,7 +29,25 @@ struct gpu_bench {
 	uint64_t *addrs;
 	char *from, *to; /* of bare copies, as many bytes as the area has */
 	struct uring uring;
-	double memcpy_ns, kernel_ns; /* of a block */
+	double memcpy_ns; /* of a block */
+};
+
+/* Of an operation, per block: all of it, and the copies that are in it. */
+struct cost {
+	double ns, copy_ns; /* copy_ns: a copy by the kernel */
+	double by_kernel, by_mover;
+};
+
+/* The first touches memory and warms slabs, the next counts. The last, which
+ * the tracer makes slower, tells what copies are in it.
+ */
+#define TURNS  3
+#define TRACED 2
+
+struct op {
+	struct meter m;
+	uint64_t moved;
+	bool traced;
 };
 
 static uint64_t cpu_ns(void)
@@ -40,45 +58,63 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* As the kernel copies there. */
-static void copy_words(void *to, const void *from, size_t len)
+/* As the mover copies; the least of some rounds. */
+static void measure_memcpy(struct gpu_bench *g)
 {
-	size_t n = len / 8;
-
-	__asm__ volatile("rep movsq"
-			 : "+D"(to), "+S"(from), "+c"(n)
-			 :
-			 : "memory");
-}
-
-static double copy_all(const struct gpu_bench *g, bool as_kernel)
-{
-	uint64_t start = cpu_ns();
-	size_t i;
-
-	for (i = 0; i < g->a.nr; i++) {
-		if (as_kernel)
-			copy_words(g->to + i * g->a.block,
-				   g->from + i * g->a.block, g->a.block);
-		else
-			memcpy(g->to + i * g->a.block, g->from + i * g->a.block,
-			       g->a.block);
-		__asm__ volatile("" : : : "memory");
-	}
-	return (double)(cpu_ns() - start) / (double)g->a.nr;
-}
-
-/* The least of some rounds, the first of which touches the memory. */
-static void measure_copies(struct gpu_bench *g)
-{
+	uint64_t start;
 	unsigned int i;
+	size_t at;
 
 	memset(g->from, 1, g->a.nr * g->a.block);
-	g->memcpy_ns = g->kernel_ns = HUGE_VAL;
+	g->memcpy_ns = HUGE_VAL;
 	for (i = 0; i < 4; i++) {
-		g->memcpy_ns = fmin(g->memcpy_ns, copy_all(g, false));
-		g->kernel_ns = fmin(g->kernel_ns, copy_all(g, true));
+		start = cpu_ns();
+		for (at = 0; at < g->a.nr * g->a.block; at += g->a.block) {
+			memcpy(g->to + at, g->from + at, g->a.block);
+			__asm__ volatile("" : : : "memory");
+		}
+		g->memcpy_ns = fmin(g->memcpy_ns, (double)(cpu_ns() - start) /
+							  (double)g->a.nr);
 	}
+}
+
+/* Blocks that the mover has copied. */
+static uint64_t moved(const struct gpu_bench *g)
+{
+	struct kvlift_gpu_info info;
+
+	return kvlift_gpu_info(g->gpu, &info) ? 0
+					      : info.mover.in + info.mover.out;
+}
+
+static int op_start(const struct gpu_bench *g, int turn, struct op *o)
+{
+	int ret = 0;
+
+	meter_settle();
+	o->traced = turn == TRACED;
+	o->moved = moved(g);
+	if (o->traced)
+		ret = graph_start(BENCH_COPY);
+	meter_start(&o->m);
+	return ret;
+}
+
+static int op_stop(const struct gpu_bench *g, const struct op *o,
+		   struct cost *c)
+{
+	double ns = (double)meter_stop(&o->m), nr = (double)g->a.nr;
+	uint64_t calls;
+	int ret;
+
+	if (!o->traced) {
+		c->ns = ns / nr;
+		return 0;
+	}
+	ret = graph_stop(0, &c->copy_ns, &calls);
+	c->by_kernel = (double)calls / nr;
+	c->by_mover = (double)(moved(g) - o->moved) / nr;
+	return ret;
 }
 
 static int expect(const struct gpu_bench *g, unsigned int tier)
@@ -169,114 +205,132 @@ static int look(struct gpu_bench *g)
 	return 0;
 }
 
-/* All to the GPU; cost per block from the call until nobody is busy. */
-static int bring(struct gpu_bench *g, uint32_t flags, double *cost)
+/* All to the GPU; cost from the call until nobody is busy. */
+static int bring(struct gpu_bench *g, int turn, uint32_t flags, struct cost *c)
 {
-	struct meter m;
-	int ret;
+	struct op o;
+	int ret, stop;
 
-	meter_settle();
-	meter_start(&m);
-	ret = ask(g, KVLIFT_REQ_GPU | flags, LEASE_MS);
-	*cost = (double)meter_stop(&m) / (double)g->a.nr;
+	ret = op_start(g, turn, &o);
+	ret = ret ?: ask(g, KVLIFT_REQ_GPU | flags, LEASE_MS);
+	stop = op_stop(g, &o, c);
+	ret = ret ?: stop;
 	ret = ret ?: expect(g, KVLIFT_TIER_GPU);
 	ret = ret ?: look(g);
 	return ret ?: release(g);
 }
 
-/* All out of the GPU, to wherever they go. */
-static int leave(struct gpu_bench *g, unsigned int tier, double *cost)
+/* All from where they are to below, or from there to memory. */
+static int move(struct gpu_bench *g, int turn, unsigned int tier,
+		int (*how)(const struct area *a, uint64_t first,
+			   uint64_t count),
+		struct cost *c)
 {
-	struct meter m;
-	int ret;
+	struct op o;
+	int ret, stop;
 
-	meter_settle();
-	meter_start(&m);
-	ret = area_demote(&g->a, 0, g->a.nr);
-	*cost = (double)meter_stop(&m) / (double)g->a.nr;
+	ret = op_start(g, turn, &o);
+	ret = ret ?: how(&g->a, 0, g->a.nr);
+	stop = op_stop(g, &o, c);
+	ret = ret ?: stop;
 	return ret ?: expect(g, tier);
 }
 
-static void add(struct gpu_bench *g, const char *name, double cost,
-		const char *peer_name, double peer)
+/* All out of the GPU, to wherever they go. */
+static int leave(struct gpu_bench *g, int turn, unsigned int tier,
+		 struct cost *c)
 {
-	bench_add(g->b, name, g->a.block, "instr/block", cost, peer_name, peer,
-		  HUGE_VAL);
+	return move(g, turn, tier, area_demote, c);
 }
 
-/* Every first turn is unseen: memory is touched, slabs get warm. */
+static void add(struct gpu_bench *g, const char *name, const struct cost *c,
+		const char *peer_name, double peer, double target)
+{
+	char size[SIZE_TEXT];
+
+	bench_add(g->b, name, g->a.block, "instr/block", c->ns, peer_name, peer,
+		  target);
+	error("note: %s %s: per block %.2f copies by the kernel (%.0f each), %.2f by the mover (%.0f), and %.0f besides",
+	      name, size_text(g->a.block, size), c->by_kernel, c->copy_ns,
+	      c->by_mover, g->memcpy_ns,
+	      c->ns - c->by_kernel * c->copy_ns - c->by_mover * g->memcpy_ns);
+}
+
+/* No more than a move between memories may cost beside its copy. */
+static double of_two_copies(const struct gpu_bench *g)
+{
+	return g->a.block == 2 * MIB ? 1.05 : 1.4;
+}
+
 static int from_dram(struct gpu_bench *g)
 {
-	double up = 0, drop = 0;
+	struct cost up = { 0 }, drop = { 0 };
 	int turn, ret = 0;
 
-	for (turn = 0; turn < 2 && !ret; turn++) {
-		ret = bring(g, 0, &up);
-		ret = ret ?: leave(g, KVLIFT_TIER_DRAM, &drop);
+	for (turn = 0; turn < TURNS && !ret; turn++) {
+		ret = bring(g, turn, 0, &up);
+		ret = ret ?: leave(g, turn, KVLIFT_TIER_DRAM, &drop);
 	}
 	if (ret)
 		return bench_lacks(g->b, "from DRAM to the GPU", ret);
-	add(g, "gpu-from-dram", up, "rep movsq + memcpy",
-	    g->kernel_ns + g->memcpy_ns);
-	add(g, "gpu-drop", drop, "rep movsq", g->kernel_ns);
+	add(g, "gpu-from-dram", &up, BENCH_COPY " + memcpy",
+	    up.copy_ns + g->memcpy_ns, of_two_copies(g));
+	add(g, "gpu-drop", &drop, BENCH_COPY, up.copy_ns, HUGE_VAL);
 	return 0;
 }
 
 /* Only the GPU has them then, so leaving it is a copy. */
 static int from_window(struct gpu_bench *g)
 {
-	double up = 0, down = 0;
+	struct cost up = { 0 }, down;
 	int turn, ret = 0;
 
-	for (turn = 0; turn < 2 && !ret; turn++) {
+	for (turn = 0; turn < TURNS && !ret; turn++) {
 		ret = ask(g, KVLIFT_REQ_WINDOW, 0);
-		ret = ret ?: bring(g, KVLIFT_REQ_EXCLUSIVE, &up);
-		ret = ret ?: leave(g, KVLIFT_TIER_DRAM, &down);
+		ret = ret ?: bring(g, turn, KVLIFT_REQ_EXCLUSIVE, &up);
+		ret = ret ?: leave(g, 0, KVLIFT_TIER_DRAM, &down);
 	}
 	if (ret)
 		return bench_lacks(g->b, "from the window to the GPU", ret);
-	add(g, "gpu-from-window", up, "memcpy", g->memcpy_ns);
+	add(g, "gpu-from-window", &up, "memcpy", g->memcpy_ns, HUGE_VAL);
 	return 0;
 }
 
 static int written(struct gpu_bench *g)
 {
-	double up = 0, down = 0;
+	struct cost up, down = { 0 };
 	int turn, ret = 0;
 
-	for (turn = 0; turn < 2 && !ret; turn++) {
-		ret = bring(g, KVLIFT_REQ_WRITE, &up);
-		ret = ret ?: leave(g, KVLIFT_TIER_DRAM, &down);
+	for (turn = 0; turn < TURNS && !ret; turn++) {
+		ret = bring(g, 0, KVLIFT_REQ_WRITE, &up);
+		ret = ret ?: leave(g, turn, KVLIFT_TIER_DRAM, &down);
 	}
 	if (ret)
 		return bench_lacks(g->b, "from the GPU to DRAM", ret);
-	add(g, "gpu-to-dram", down, "rep movsq + memcpy",
-	    g->kernel_ns + g->memcpy_ns);
+	add(g, "gpu-to-dram", &down, BENCH_COPY " + memcpy",
+	    down.copy_ns + g->memcpy_ns, of_two_copies(g));
 	return 0;
 }
 
 static int from_nvme(struct gpu_bench *g)
 {
-	double up = 0, drop = 0, promote = 0;
-	struct meter m;
+	struct cost up = { 0 }, drop, promote;
 	int turn, ret;
 
-	ret = leave(g, KVLIFT_TIER_NVME, &drop);
-	for (turn = 0; turn < 2 && !ret; turn++) {
-		ret = bring(g, 0, &up);
+	ret = leave(g, 0, KVLIFT_TIER_NVME, &drop);
+	for (turn = 0; turn < TURNS && !ret; turn++) {
+		ret = bring(g, turn, 0, &up);
 		/* The copy below is the device's. */
-		ret = ret ?: leave(g, KVLIFT_TIER_NVME, &drop);
-		meter_settle();
-		meter_start(&m);
-		ret = ret ?: area_promote(&g->a, 0, g->a.nr);
-		promote = (double)meter_stop(&m) / (double)g->a.nr;
-		ret = ret ?: expect(g, KVLIFT_TIER_DRAM);
-		ret = ret ?: leave(g, KVLIFT_TIER_NVME, &drop);
+		ret = ret ?: leave(g, 0, KVLIFT_TIER_NVME, &drop);
+		ret = ret
+			      ?: move(g, 0, KVLIFT_TIER_DRAM, area_promote,
+				      &promote);
+		ret = ret ?: leave(g, 0, KVLIFT_TIER_NVME, &drop);
 	}
 	if (ret)
 		return bench_lacks(g->b, "from NVMe to the GPU", ret);
-	add(g, "gpu-from-nvme", up, "promotion + memcpy",
-	    promote + g->memcpy_ns);
+	add(g, "gpu-from-nvme", &up, "promotion + memcpy",
+	    promote.ns + g->memcpy_ns, HUGE_VAL);
 	return 0;
 }
 
@@ -326,11 +380,11 @@ static int acquire_resident(struct gpu_bench *g)
 static int resident(struct gpu_bench *g)
 {
 	uint64_t start, ns, ours = UINT64_MAX, peer = UINT64_MAX;
-	double unseen;
+	struct cost unseen;
 	unsigned int i;
 	int ret;
 
-	ret = bring(g, 0, &unseen);
+	ret = bring(g, 0, 0, &unseen);
 	ret = ret ?: uring_open(&g->uring, NR);
 	if (ret)
 		return bench_lacks(g->b, "what is in the GPU", ret);
@@ -347,8 +401,9 @@ static int resident(struct gpu_bench *g)
 	uring_close(&g->uring);
 	if (ret)
 		return bench_lacks(g->b, "what is in the GPU", ret);
-	add(g, "gpu-acquire-resident", (double)ours / at_once(g),
-	    "io_uring no-op", (double)peer / at_once(g));
+	bench_add(g->b, "gpu-acquire-resident", g->a.block, "instr/block",
+		  (double)ours / at_once(g), "io_uring no-op",
+		  (double)peer / at_once(g), HUGE_VAL);
 	return 0;
 }
 
@@ -377,23 +432,23 @@ static int attach(struct gpu_bench *g, struct kvlift_gpu **gpu)
 static int from_peer(struct gpu_bench *g)
 {
 	struct kvlift_gpu *first = g->gpu, *second = NULL;
-	double up = 0, across = 0, down = 0;
+	struct cost up, across = { 0 }, down;
 	int turn, ret;
 
 	ret = attach(g, &second);
 	ret = ret ?: kvlift_gpu_peer(second, first, true);
-	for (turn = 0; turn < 2 && !ret; turn++) {
+	for (turn = 0; turn < TURNS && !ret; turn++) {
 		g->gpu = first;
-		ret = bring(g, KVLIFT_REQ_EXCLUSIVE, &up);
+		ret = bring(g, 0, KVLIFT_REQ_EXCLUSIVE, &up);
 		g->gpu = second;
-		ret = ret ?: bring(g, KVLIFT_REQ_EXCLUSIVE, &across);
-		ret = ret ?: leave(g, KVLIFT_TIER_DRAM, &down);
+		ret = ret ?: bring(g, turn, KVLIFT_REQ_EXCLUSIVE, &across);
+		ret = ret ?: leave(g, 0, KVLIFT_TIER_DRAM, &down);
 	}
 	g->gpu = first;
 	kvlift_gpu_close(second);
 	if (ret)
 		return bench_lacks(g->b, "from a GPU to another", ret);
-	add(g, "gpu-peer", across, "memcpy", g->memcpy_ns);
+	add(g, "gpu-peer", &across, "memcpy", g->memcpy_ns, HUGE_VAL);
 	return 0;
 }
 
@@ -409,13 +464,13 @@ static int in_pool(struct gpu_bench *g)
 	ret = ret ?: attach(g, &g->gpu);
 	if (ret)
 		return bench_lacks(g->b, "an attachment", ret);
-	measure_copies(g);
+	measure_memcpy(g);
 	ret = from_dram(g);
 	ret = ret ?: from_window(g);
 	ret = ret ?: written(g);
 	ret = ret ?: from_peer(g);
 	ret = ret ?: resident(g);
-	ret = ret ?: leave(g, KVLIFT_TIER_DRAM, &(double){ 0 });
+	ret = ret ?: leave(g, 0, KVLIFT_TIER_DRAM, &(struct cost){ 0 });
 	ret = ret ?: from_nvme(g);
 	kvlift_gpu_close(g->gpu);
 	return ret;

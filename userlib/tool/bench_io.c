@@ -60,7 +60,7 @@ static int measure(const char *dir, size_t block, size_t nr, struct cost *c)
 	struct area a;
 	uint64_t calls;
 	double unseen;
-	int ret, turn;
+	int ret, turn, stop;
 
 	ret = area_make(&a, dir, block, nr);
 	if (ret)
@@ -79,13 +79,11 @@ static int measure(const char *dir, size_t block, size_t nr, struct cost *c)
 		ret = expect(&a, KVLIFT_TIER_DRAM);
 	}
 	ret = ret ?: down(&a);
-	if (!ret && !graph_start(CRC)) {
+	ret = ret ?: graph_start(CRC);
+	if (!ret) {
 		ret = promote(&a, &unseen);
-		if (graph_stop(&c->crc, &calls) || calls < nr) {
-			error("%llu calls of " CRC " for %zu promotions",
-			      (unsigned long long)calls, nr);
-			ret = ret ?: -ENODATA;
-		}
+		stop = graph_stop(nr, &c->crc, &calls);
+		ret = ret ?: stop;
 	}
 	area_remove(&a);
 	return ret;

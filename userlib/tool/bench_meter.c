@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,13 +19,12 @@
 #include "bench.h"
 #include "util.h"
 
-#define TRACING	  "/sys/kernel/tracing/"
-#define MAX_CPUS  64
-#define NAP_NS	  2000000
-#define QUIET_NS  60000 /* of a nap, used by timers and the like */
-#define QUIET	  6	/* such naps, longer than the slice of an idler */
-#define MAX_NAPS  5000
-#define GRAPH_MAX 100000
+#define TRACING	 "/sys/kernel/tracing/"
+#define MAX_CPUS 64
+#define NAP_NS	 2000000
+#define QUIET_NS 60000 /* of a nap, used by timers and the like */
+#define QUIET	 6     /* such naps, longer than the slice of an idler */
+#define MAX_NAPS 5000
 
 static struct {
 	pid_t pid[MAX_CPUS];
@@ -166,10 +166,13 @@ int write_text(const char *path, const char *text)
 	return ret;
 }
 
+static const char *graphed;
+
 int graph_start(const char *function)
 {
 	int ret;
 
+	graphed = function;
 	ret = write_text(TRACING "current_tracer", "nop");
 	if (!ret)
 		ret = write_text(TRACING "set_ftrace_filter", function);
@@ -198,20 +201,21 @@ static double duration_us(const char *line)
 	return p == us ? -1 : strtod(p, NULL);
 }
 
-int graph_stop(double *mean_ns, uint64_t *calls)
+int graph_stop(uint64_t least, double *ns, uint64_t *calls)
 {
-	double us, sum = 0;
 	char line[512];
+	double us;
 	FILE *f;
 
 	write_text(TRACING "tracing_on", "0");
 	*calls = 0;
+	*ns = HUGE_VAL;
 	f = fopen(TRACING "trace", "re");
 	while (f && fgets(line, sizeof(line), f)) {
 		us = duration_us(line);
 		if (us < 0)
 			continue;
-		sum += us;
+		*ns = fmin(*ns, us * 1000);
 		++*calls;
 	}
 	if (f)
@@ -219,8 +223,13 @@ int graph_stop(double *mean_ns, uint64_t *calls)
 	write_text(TRACING "current_tracer", "nop");
 	write_text(TRACING "set_ftrace_filter", "\n");
 	write_text(TRACING "tracing_on", "1");
-	*mean_ns = *calls ? sum * 1000 / (double)*calls : 0;
-	return *calls ? 0 : -ENODATA;
+	if (!*calls)
+		*ns = 0;
+	if (*calls >= least)
+		return 0;
+	error("%llu calls of %s, not %llu", (unsigned long long)*calls, graphed,
+	      (unsigned long long)least);
+	return -ENODATA;
 }
 
 int tpcount_open(struct tpcount *t, const char *system, const char *event,

@@ -15,7 +15,6 @@
 #define RUN	   16 /* neighbours */
 #define TRACING	   "/sys/kernel/tracing/"
 #define FAULTS	   TRACING "events/kvlift/kvlift_fault/"
-#define COPY	   "folio_mc_copy"
 #define RELEASE	   "kvl_block_unlock_async"
 #define SLACK_NS   300 /* from the entry of that to the release */
 #define MOVES	   1000
@@ -341,7 +340,7 @@ static int wait_of_reader(struct bench *b, size_t block, bool writable,
 	struct mkpool p;
 	uint64_t calls;
 	struct area a;
-	int ret;
+	int ret, stop;
 
 	ret = bench_pool(b, &p, block, 8, true, NULL);
 	if (ret)
@@ -350,11 +349,12 @@ static int wait_of_reader(struct bench *b, size_t block, bool writable,
 	if (ret)
 		goto undo;
 	area_touch(&a, true);
-	if (!graph_start(COPY)) {
+	ret = graph_start(BENCH_COPY);
+	if (!ret) {
 		ret = mover(&a, 8);
 		bench_nap(10000000);
-		if (graph_stop(copy, &calls))
-			ret = -ENODATA;
+		stop = graph_stop(1, copy, &calls);
+		ret = ret ?: stop;
 	}
 	ret = ret ?: area_remap(&a, writable);
 	if (ret)
@@ -428,12 +428,12 @@ int bench_blocked(struct bench *b)
 	ret = wait_of_reader(b, 2 * MIB, false, &wait, &copy);
 	if (ret)
 		return bench_lacks(b, "waits for a read-only 2M", ret);
-	bench_add(b, "blocked-readonly", 2 * MIB, "ns max", wait, COPY, copy,
-		  0.05);
+	bench_add(b, "blocked-readonly", 2 * MIB, "ns max", wait, BENCH_COPY,
+		  copy, 0.05);
 	ret = wait_of_reader(b, 2 * MIB, true, &wait, &copy);
 	if (ret)
 		return bench_lacks(b, "waits for a writable 2M", ret);
-	bench_add(b, "blocked-writable", 2 * MIB, "ns max", wait, COPY, copy,
-		  1.1);
+	bench_add(b, "blocked-writable", 2 * MIB, "ns max", wait, BENCH_COPY,
+		  copy, 1.1);
 	return 0;
 }
