@@ -123,19 +123,41 @@ static int to_window(struct attached *a)
 	return 0;
 }
 
-/* By a mapping: writing brings what a GPU has back to memory. */
+/* All anew, in ordinary slots: what is in the window stays there when written. */
 static int fill(struct attached *a, uint64_t seed)
 {
 	size_t bytes = a->nr * a->block;
 	void *map;
 	int ret;
 
+	ret = kvlift_region_size(a->region, 0);
+	ret = ret ? ret : kvlift_region_size(a->region, bytes);
+	if (ret)
+		return ret;
 	ret = kvlift_region_map(a->region, 0, bytes, PROT_READ | PROT_WRITE, 0,
 				&map);
 	if (ret)
 		return ret;
 	host_fill(map, 0, a->nr, a->block, seed);
 	return kvlift_region_unmap(map, bytes);
+}
+
+/* All are in the window, or none is: their words do not tell. */
+static int is_window(struct attached *a, bool full)
+{
+	double end = bench_now() + WAIT_S;
+	uint64_t used;
+	int ret;
+
+	for (;;) {
+		ret = kvlift_gpu_info(a->gpu, &a->info);
+		used = a->info.mover.window - a->info.mover.window_free;
+		if (ret || (full ? used >= a->nr : !used))
+			return ret;
+		if (bench_now() > end)
+			return -EXDEV;
+		usleep(20000);
+	}
 }
 
 int place_put(struct attached *a, enum place place, uint64_t seed)
@@ -149,6 +171,8 @@ int place_put(struct attached *a, enum place place, uint64_t seed)
 		ret = to_window(a);
 	else if (!ret && place == PLACE_BELOW)
 		ret = sink(a, KVLIFT_TIER_NVME);
+	if (!ret)
+		ret = is_window(a, place == PLACE_WINDOW);
 	if (!ret)
 		dev_poison(kvlift_gpu_base(a->gpu), a->nr * a->block);
 	return ret;
