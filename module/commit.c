@@ -138,7 +138,7 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 		struct inode *inode = &m->r->inode;
 
 		ok += !m->copy.error;
-		mempool_free(m, pool->move_mempool);
+		kvl_move_free(m);
 		atomic_dec(&kvl_objects.moves);
 		iput(inode);
 		n++;

@@ -419,30 +419,32 @@ u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier)
 }
 
 static void unlease(struct kvl_domain *d, struct kvl_domain *end,
-		    unsigned int tier)
+		    unsigned int tier, enum kvl_lease what)
 {
 	for (; d != end; d = d->parent)
-		atomic64_dec(&d->tier[tier].leased);
+		atomic64_dec(&d->tier[tier].leased[what]);
 }
 
 /* False when a cap of the chain is reached. */
-bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier)
+bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier,
+		      enum kvl_lease what)
 {
 	struct kvl_domain *i;
 
 	for (i = d; i; i = i->parent) {
-		if (atomic64_inc_return(&i->tier[tier].leased) <=
+		if (atomic64_inc_return(&i->tier[tier].leased[what]) <=
 		    lease_cap(i, tier))
 			continue;
-		unlease(d, i->parent, tier);
+		unlease(d, i->parent, tier, what);
 		return false;
 	}
 	return true;
 }
 
-void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier)
+void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier,
+			enum kvl_lease what)
 {
-	unlease(d, NULL, tier);
+	unlease(d, NULL, tier, what);
 }
 
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier)

@@ -41,6 +41,13 @@ struct kvl_tier;
 /* A limit that stands in the way and makes no progress gives way after this. */
 #define KVL_LIMIT_PATIENCE	(2 * HZ)
 
+/* Who keeps a block where it is. */
+enum kvl_lease {
+	KVL_LEASE,
+	KVL_LEASE_MOVER, /* it is on its way to a GPU, and stays until then */
+	KVL_NR_LEASES,
+};
+
 /**
  * struct kvl_domain_tier - a domain's part of one tier
  * @blocks:	blocks whose home is there
@@ -49,7 +56,8 @@ struct kvl_tier;
  * @leaving:	blocks on their way out
  * @reclaimed:	blocks that reclaim has moved out
  * @hits:	times @limit stood in the way
- * @leased:	leases on its blocks there
+ * @leased:	leases on its blocks there, and those that movers have, both up to
+ *		the cap, so that neither is in the way of the other
  * @pinned:	slots of windows
  * @lru:	slots of blocks of the domain itself, not of those inside it,
  *		most recently touched first (memory tiers)
@@ -67,7 +75,7 @@ struct kvl_domain_tier {
 	atomic64_t leaving;
 	atomic64_t reclaimed;
 	atomic64_t hits;
-	atomic64_t leased;
+	atomic64_t leased[KVL_NR_LEASES];
 	atomic64_t pinned;
 	struct list_head lru;
 	u64 limit;
@@ -207,8 +215,10 @@ u64 kvl_domain_over_one(struct kvl_domain *d, struct kvl_tier *t);
 /* Caps, in blocks of the tier: the strictest of the chain. */
 u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier);
 /* A lease on a block in the tier is taken, or given back. */
-bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier);
-void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier);
+bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier,
+		      enum kvl_lease what);
+void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier,
+			enum kvl_lease what);
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier);
 /* Slots are pinned for good, or are not any more. False: above a cap. */
 bool kvl_domain_pin(struct kvl_domain *d, unsigned int tier, u64 slots);

@@ -8,8 +8,8 @@
  * commands and blocks end, and of the last queue that was opened on it, when the
  * window does.
  * Locks: pool->gpu_mutex: who attaches. gpu->m.lock: slots. gpu->lock: state,
- * commands and the kernel's side of the rings; nothing is called under it but
- * wake-ups. gpu->enter: who takes completions. Leases of a slot belong to the
+ * commands and the kernel's side of the rings; nothing that takes a lock of ours is
+ * called under it. gpu->enter: who takes completions. Leases of a slot belong to the
  * lock of its block, or to gpu->m.lock once the block has left it (orphan).
  *
  * A block whose home is a GPU's slot has no folio. Its shadow may be on a device
@@ -218,6 +218,13 @@ int kvl_gpu_sink(struct kvl_batch *batch, struct kvl_region *r, u64 index,
  * Needs the block's lock and keeps it. False: lost.
  */
 bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b);
+
+/*
+ * The copy below is no more: what the GPU has is the only one. Whoever only may
+ * read the block is not believed about what it is: then it is lost. Needs the
+ * block's lock.
+ */
+void kvl_gpu_lose_shadow(struct kvl_region *r, u64 index, struct kvl_block *b);
 
 /* A good copy is below. Needs the block's lock. */
 bool kvl_gpu_has_copy(struct kvl_pool *pool, const struct kvl_block *b);

@@ -67,6 +67,16 @@ bool kvl_gpu_leave(struct kvl_region *r, u64 index, struct kvl_block *b)
 	return good;
 }
 
+void kvl_gpu_lose_shadow(struct kvl_region *r, u64 index, struct kvl_block *b)
+{
+	set_bit(KVL_B_DIRTY, &b->flags);
+	kvl_block_drop_shadow(r, b);
+	kvl_change_shadow(r, index, b, 0);
+	/* A move that is under way will find the block elsewhere. */
+	if (!home_slot(r, b)->lent)
+		kvl_gpu_leave(r, index, b);
+}
+
 void kvl_gpu_written(struct kvl_region *r, u64 index, struct kvl_block *b)
 {
 	kvl_block_mark_written(r, index, b);
@@ -150,19 +160,16 @@ static int out(struct kvl_batch *batch, struct kvl_region *r, u64 index,
 {
 	struct kvl_pool *pool = batch->pool;
 	struct kvl_gpu *g = kvl_addr_gpu(pool, kvl_block_home(b));
-	struct kvl_move *m;
+	struct kvl_move *m = kvl_move_alloc_gpu(pool, true);
 	u64 dst, stage;
 
-	if (out_slots(r, g, &dst, &stage)) {
+	if (!m || out_slots(r, g, &dst, &stage)) {
+		if (m)
+			kvl_move_free(m);
 		kvl_block_unlock(b);
 		return -ENOSPC;
 	}
-	m = kvl_batch_new_gpu(batch, r, index, b, dst, why, NULL);
-	if (!m) {
-		if (stage)
-			kvl_slot_free(pool, stage);
-		return -ENOSPC;
-	}
+	kvl_batch_add_gpu(batch, r, index, b, dst, why, NULL, m);
 	kvl_gpu_hold(m, KVL_GPU_OUT, g);
 	m->copy.stage = stage;
 	if (batch->n == KVL_BATCH)
@@ -340,9 +347,9 @@ void kvl_gpu_release(struct kvl_move *m)
 	/* Before those are woken who look at it. */
 	if (m->counted)
 		kvl_gpu_count(m, -1);
-	if (m->leased)
-		kvl_domain_unlease(m->r->domain, m->leased);
-	m->leased = 0;
+	if (m->holds)
+		kvl_domain_unlease(m->r->domain, m->holds, KVL_LEASE_MOVER);
+	m->holds = 0;
 	/* Who waits for the end of a move that could not be waited for. */
 	kvl_pool_slot_freed(pool);
 }
@@ -512,10 +519,8 @@ static void sink_arrived(struct kvl_move *m, struct list_head *ended)
 		return;
 	}
 	if (!freeze(m->folio)) {
-		/* Somebody has it: then the GPU's is the only copy. */
-		set_bit(KVL_B_DIRTY, &b->flags);
-		kvl_block_drop_shadow(m->r, b);
-		kvl_change_shadow(m->r, m->index, b, 0);
+		/* Somebody has it. */
+		kvl_gpu_lose_shadow(m->r, m->index, b);
 		folio_put(m->folio);
 	}
 	if (to_device(m) && m->copy.error != -EHWPOISON &&

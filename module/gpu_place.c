@@ -9,16 +9,41 @@
 #include "queue.h"
 #include "seal.h"
 
-/* In the part of the window that is in that tier. */
-static int alloc_home(struct kvl_request *p, unsigned int part,
-		      unsigned int tier, u64 *dst)
+/*
+ * In DRAM, when there are slots in CXL memory, too: no more than may be leased
+ * there, or the request that wants them could not have them.
+ */
+static int home_in_dram(struct kvl_request *p, u64 *dst)
 {
+	struct kvl_domain *d = p->r->domain;
 	struct kvl_window *w = &p->gpu->win;
 
-	if (!w->part[part].nr ||
-	    !kvl_domain_admit(p->r->domain, &p->gpu->pool->tiers[tier]))
+	if (!w->part[KVL_WINDOW_DRAM].nr ||
+	    !kvl_domain_may_place(d, KVLIFT_TIER_DRAM))
 		return -ENOSPC;
-	return kvl_window_home(w, part, dst);
+	if (p->lease_ms && w->part[KVL_WINDOW_CXL].nr &&
+	    kvl_window_used(w, KVL_WINDOW_DRAM) >=
+		    kvl_domain_lease_cap(d, KVLIFT_TIER_DRAM))
+		return -ENOSPC;
+	return kvl_window_home(w, KVL_WINDOW_DRAM, dst);
+}
+
+/* If that is all there is it is asked for, so that it is made room there. */
+static int home_in_window(struct kvl_request *p, u64 *dst)
+{
+	struct kvl_tier *tiers = p->gpu->pool->tiers;
+	struct kvl_window *w = &p->gpu->win;
+	unsigned int id = KVLIFT_TIER_DRAM;
+	int err = home_in_dram(p, dst);
+
+	if (!err)
+		return 0;
+	if (w->part[KVL_WINDOW_CXL].nr)
+		id = KVLIFT_TIER_CXL;
+	if (!kvl_domain_admit(p->r->domain, &tiers[id]))
+		return -ENOSPC;
+	return id == KVLIFT_TIER_CXL ? kvl_window_home(w, KVL_WINDOW_CXL, dst) :
+				       err;
 }
 
 static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
@@ -26,8 +51,7 @@ static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 {
 	u64 dst;
 
-	if (alloc_home(p, KVL_WINDOW_DRAM, KVLIFT_TIER_DRAM, &dst) &&
-	    alloc_home(p, KVL_WINDOW_CXL, KVLIFT_TIER_CXL, &dst)) {
+	if (home_in_window(p, &dst)) {
 		kvl_window_kick(&p->gpu->win);
 		kvl_block_unlock(b);
 		return -EAGAIN;
@@ -107,19 +131,40 @@ static int alloc_stage(struct kvl_request *p, u64 home, struct in_slots *s)
 }
 
 /* Of what leaves a window, which is not for what stays. */
+static bool needs_keep(struct kvl_request *p, struct kvl_block *b, u64 home)
+{
+	struct kvl_pool *pool = p->gpu->pool;
+
+	return kvl_addr_in_window(pool, home) && wants_keep(p) &&
+	       !kvl_gpu_has_copy(pool, b);
+}
+
+/* Where it was, which changes no count; or in DRAM, if it is full there. */
+static struct kvl_tier *keep_tier(struct kvl_request *p, u64 home)
+{
+	struct kvl_tier *tiers = p->gpu->pool->tiers;
+	struct kvl_tier *t = &tiers[kvl_addr_tier(home)];
+
+	if (atomic64_read(&t->nfree) ||
+	    !kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM))
+		return t;
+	return &tiers[KVLIFT_TIER_DRAM];
+}
+
 static int alloc_keep(struct kvl_request *p, struct kvl_block *b, u64 home,
 		      struct in_slots *s)
 {
-	struct kvl_pool *pool = p->gpu->pool;
-	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
+	struct kvl_tier *t;
 
 	s->keep = 0;
-	if (!kvl_addr_is_memory(home) || !kvl_mem_slot(pool, home)->window ||
-	    !wants_keep(p) || kvl_gpu_has_copy(pool, b))
+	if (!needs_keep(p, b, home))
 		return 0;
-	if (!kvl_tier_alloc(dram, p->node, &s->keep))
+	t = keep_tier(p, home);
+	if (!kvl_tier_alloc(t, p->node, &s->keep)) {
+		kvl_reclaim_check(t);
 		return 0;
-	kvl_reclaim_kick(dram);
+	}
+	kvl_reclaim_kick(t);
 	return -EAGAIN;
 }
 
@@ -130,7 +175,9 @@ static bool is_worth_trying(struct kvl_request *p, struct kvl_block *b,
 	struct kvl_gpu *g = p->gpu;
 	struct kvl_tier *dram = &g->pool->tiers[KVLIFT_TIER_DRAM];
 	bool in_memory = kvl_addr_is_memory(home);
-	bool in_window = in_memory && kvl_mem_slot(g->pool, home)->window;
+	struct kvl_tier *t = g->dmabuf && !in_memory ? dram :
+			     needs_keep(p, b, home)  ? keep_tier(p, home) :
+						       NULL;
 
 	/* As many at a time as it was going to take. */
 	if (atomic_read(&g->moves) >= (g->depth ?: KVL_MAX_MOVES))
@@ -146,13 +193,26 @@ static bool is_worth_trying(struct kvl_request *p, struct kvl_block *b,
 		kvl_window_kick(&g->win);
 		return false;
 	}
-	if (((g->dmabuf && !in_memory) ||
-	     (in_window && wants_keep(p) && !kvl_gpu_has_copy(g->pool, b))) &&
-	    !atomic64_read(&dram->nfree)) {
-		kvl_reclaim_kick(dram);
+	if (t && !atomic64_read(&t->nfree)) {
+		kvl_reclaim_kick(t);
 		return false;
 	}
 	return true;
+}
+
+/*
+ * What moves from memory keeps its slot until the mover has copied it, which is
+ * counted for the domain. One at a time may always.
+ */
+static bool may_hold(struct kvl_request *p, u64 home, u8 *holds)
+{
+	if (!kvl_addr_is_memory(home))
+		return true;
+	*holds = kvl_addr_tier(home);
+	if (kvl_domain_lease(p->r->domain, *holds, KVL_LEASE_MOVER))
+		return true;
+	*holds = 0;
+	return !atomic_read(&p->gpu->moves);
 }
 
 static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
@@ -162,36 +222,29 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 	u64 home = kvl_block_home(b);
 	bool read = kvl_addr_is_device(home);
 	struct in_slots s = {};
-	struct kvl_move *m;
-	u8 leased;
+	struct kvl_move *m = NULL;
+	u8 holds = 0;
 
-	if (!is_worth_trying(p, b, home) || alloc_dst(p, &s.dst) ||
-	    alloc_stage(p, home, &s) || alloc_keep(p, b, home, &s)) {
-		put_slots(pool, &s, home);
+	/* Before slots are taken, as who gives some back wakes all others. */
+	if (!is_worth_trying(p, b, home) || !may_hold(p, home, &holds)) {
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	/* As it is not to be had by others while the mover has it. */
-	leased = read ? 0 : kvl_addr_tier(home);
-	if (leased && !kvl_domain_lease(p->r->domain, leased)) {
+	m = kvl_move_alloc_gpu(pool, false);
+	if (!m || alloc_dst(p, &s.dst) || alloc_stage(p, home, &s) ||
+	    alloc_keep(p, b, home, &s)) {
+		if (m)
+			kvl_move_free(m);
 		put_slots(pool, &s, home);
+		if (holds)
+			kvl_domain_unlease(p->r->domain, holds,
+					   KVL_LEASE_MOVER);
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	m = kvl_batch_new_gpu(batch, p->r, index, b, read ? s.stage : s.dst,
-			      KVL_WHY_PREFETCH, p);
-	if (!m) {
-		/* Where it was to be read, or else copied, was given up. */
-		if (read)
-			s.stage = 0;
-		else
-			s.dst = 0;
-		put_slots(pool, &s, home);
-		if (leased)
-			kvl_domain_unlease(p->r->domain, leased);
-		return -EAGAIN;
-	}
-	m->leased = leased;
+	kvl_batch_add_gpu(batch, p->r, index, b, read ? s.stage : s.dst,
+			  KVL_WHY_PREFETCH, p, m);
+	m->holds = holds;
 	kvl_gpu_hold(m, read ? KVL_GPU_READ : KVL_GPU_IN, p->gpu);
 	m->final = s.dst;
 	m->copy.stage = s.stage;
@@ -206,18 +259,18 @@ static int to_the_gpu(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 static int from_peer(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		     struct kvl_block *b)
 {
-	struct kvl_move *m;
+	struct kvl_move *m = kvl_move_alloc_gpu(batch->pool, false);
 	u64 dst;
 
 	/* Who writes it there is waited for. */
-	if (kvl_mem_slot(batch->pool, kvl_block_home(b))->written ||
+	if (!m || kvl_mem_slot(batch->pool, kvl_block_home(b))->written ||
 	    atomic_read(&p->gpu->moves) >= p->gpu->depth || alloc_dst(p, &dst)) {
+		if (m)
+			kvl_move_free(m);
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
-	m = kvl_batch_new_gpu(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
-	if (!m)
-		return -EAGAIN;
+	kvl_batch_add_gpu(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p, m);
 	kvl_gpu_hold(m, KVL_GPU_PEER, p->gpu);
 	if (batch->n == KVL_BATCH)
 		kvl_batch_run(batch);

@@ -140,21 +140,6 @@ void kvl_memerr_block(struct kvl_region *r, u64 index, struct kvl_block *b)
 	}
 }
 
-/*
- * A GPU has the block (gpu.h), and the only copy now. Whoever only may read it
- * is not believed about what it is.
- */
-static void shadow_failed(struct kvl_region *r, u64 index,
-			  struct kvl_block *b)
-{
-	set_bit(KVL_B_DIRTY, &b->flags);
-	kvl_block_drop_shadow(r, b);
-	kvl_change_shadow(r, index, b, 0);
-	/* A move that is under way will find the block elsewhere. */
-	if (!kvl_mem_slot(kvl_region_pool(r), kvl_block_home(b))->lent)
-		kvl_gpu_leave(r, index, b);
-}
-
 static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 {
 	u64 index;
@@ -167,7 +152,7 @@ static int slot_failed(struct kvl_member *m, struct kvl_slot *s, bool force)
 		if (kvl_block_home(b) == s->addr)
 			err = leave_slot(r, index, b, force);
 		else if (b->shadow == s->addr)
-			shadow_failed(r, index, b);
+			kvl_gpu_lose_shadow(r, index, b);
 		kvl_block_unlock(b);
 	}
 	if (r)

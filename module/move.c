@@ -65,21 +65,38 @@ void kvl_move_exit(void)
 	kmem_cache_destroy(cache);
 }
 
-mempool_t *kvl_move_pool_create(void)
+mempool_t *kvl_move_pool_create(unsigned int reserve)
 {
-	return mempool_create_slab_pool(KVL_MAX_MOVES, cache);
+	return mempool_create_slab_pool(reserve, cache);
+}
+
+/* With a reserve, if any; NULL: no memory at once, and @wait is not set. */
+static struct kvl_move *alloc_move(mempool_t *from, bool wait)
+{
+	gfp_t gfp = wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN;
+	struct kvl_move *m = from ? mempool_alloc(from, gfp) :
+				    kmem_cache_alloc(cache, gfp);
+
+	if (m)
+		m->from = from;
+	return m;
 }
 
 /*
- * From the pool's reserve; NULL: no memory at once, and @wait is not set. What a
- * mover may hold up is no part of it, which is for those that end by themselves.
+ * For what a mover may hold up: not from the reserve of those that end by
+ * themselves. What a GPU has to give back has one of its own.
  */
-static struct kvl_move *alloc_move(struct kvl_pool *pool, bool mover, bool wait)
+struct kvl_move *kvl_move_alloc_gpu(struct kvl_pool *pool, bool out)
 {
-	if (mover)
-		return kmem_cache_alloc(cache, GFP_NOWAIT | __GFP_NOWARN);
-	return mempool_alloc(pool->move_mempool,
-			     wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+	return alloc_move(out ? pool->out_mempool : NULL, false);
+}
+
+void kvl_move_free(struct kvl_move *m)
+{
+	if (m->from)
+		mempool_free(m, m->from);
+	else
+		kmem_cache_free(cache, m);
 }
 
 static struct kvl_move *new_move(struct kvl_region *r, u64 index,
@@ -115,7 +132,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->folio = NULL;
 	m->keep = 0;
 	m->counted = false;
-	m->leased = 0;
+	m->holds = 0;
 	m->store = false;
 	m->moving = false;
 	m->borrowed = dst == b->shadow;
@@ -481,18 +498,6 @@ void kvl_batch_run(struct kvl_batch *batch)
 	batch->n = 0;
 }
 
-/* No memory for the move. The lock is given up. */
-static void cannot_move(struct kvl_batch *batch, u64 index, struct kvl_block *b,
-			u64 dst, struct kvl_request *req)
-{
-	kvl_count(batch->pool, KVL_C_REFUSED_BUSY);
-	if (dst != b->shadow)
-		kvl_slot_free(batch->pool, dst);
-	if (req)
-		kvl_request_block(req, index, b, -ENOMEM);
-	kvl_block_unlock(b);
-}
-
 /* In the order of blocks, so that neighbours are next to each other. */
 static void insert(struct kvl_batch *batch, struct kvl_move *m,
 		   struct kvl_request *req)
@@ -519,29 +524,28 @@ struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
 			       enum kvl_why why, struct kvl_request *req)
 {
 	/* With others in the batch waiting could be for ever. */
-	struct kvl_move *m = alloc_move(batch->pool, false, !batch->n);
+	struct kvl_move *m = alloc_move(batch->pool->move_mempool, !batch->n);
 
 	m = new_move(r, index, b, dst, why, m);
-	if (m)
+	if (m) {
 		insert(batch, m, req);
-	else
-		cannot_move(batch, index, b, dst, req);
-	return m;
+		return m;
+	}
+	kvl_count(batch->pool, KVL_C_REFUSED_BUSY);
+	if (dst != b->shadow)
+		kvl_slot_free(batch->pool, dst);
+	if (req)
+		kvl_request_block(req, index, b, -ENOMEM);
+	kvl_block_unlock(b);
+	return NULL;
 }
 
-struct kvl_move *kvl_batch_new_gpu(struct kvl_batch *batch,
-				   struct kvl_region *r, u64 index,
-				   struct kvl_block *b, u64 dst,
-				   enum kvl_why why, struct kvl_request *req)
+void kvl_batch_add_gpu(struct kvl_batch *batch, struct kvl_region *r,
+		       u64 index, struct kvl_block *b, u64 dst,
+		       enum kvl_why why, struct kvl_request *req,
+		       struct kvl_move *m)
 {
-	struct kvl_move *m = alloc_move(batch->pool, true, false);
-
-	m = new_move(r, index, b, dst, why, m);
-	if (m)
-		insert(batch, m, req);
-	else
-		cannot_move(batch, index, b, dst, NULL);
-	return m;
+	insert(batch, new_move(r, index, b, dst, why, m), req);
 }
 
 void kvl_batch_add(struct kvl_batch *batch, struct kvl_region *r, u64 index,
@@ -593,7 +597,8 @@ static bool tier_full(struct kvl_tier *t)
 
 /*
  * Where what is in slot @addr goes when it has to leave. With a shadow to fall
- * back on, what does not fit one tier down needs no new slot.
+ * back on, what does not fit one tier down needs no new slot. From a window, if
+ * there is no memory below, an ordinary slot: it can be written from there.
  */
 int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 		    u64 *dst)
@@ -631,11 +636,11 @@ int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 			 !kvl_tier_alloc(t, node, dst))
 			return 0;
 	}
-	/* Out of the window at least: from there it can be written. */
-	if (kvl_addr_in_window(pool, addr))
-		return kvl_tier_alloc(&pool->tiers[kvl_addr_tier(addr)], node,
-				      dst);
-	return -ENOSPC;
+	t = &pool->tiers[kvl_addr_tier(addr)];
+	if (!kvl_addr_in_window(pool, addr) || kvl_tier_alloc(t, node, dst))
+		return -ENOSPC;
+	kvl_reclaim_check(t);
+	return 0;
 }
 
 int kvl_batch_demote(struct kvl_batch *batch, struct kvl_region *r, u64 index,
@@ -708,7 +713,7 @@ int kvl_move_read(struct kvl_region *r, u64 index, struct kvl_block *b,
 {
 	struct kvl_pool *pool = kvl_region_pool(r);
 	struct kvl_move *m = new_move(r, index, b, dst, why,
-				      alloc_move(kvl_region_pool(r), false,
+				      alloc_move(kvl_region_pool(r)->move_mempool,
 						 true));
 	struct kvl_batch batch;
 	unsigned long pflags;
@@ -755,7 +760,7 @@ int kvl_move_to_shadow(struct kvl_region *r, u64 index, struct kvl_block *b,
 	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->dead) &&
 	    !READ_ONCE(kvl_addr_member(pool, b->shadow)->draining))
 		m = new_move(r, index, b, b->shadow, why,
-			     alloc_move(pool, false, false));
+			     alloc_move(pool->move_mempool, false));
 	if (!m) {
 		kvl_block_unlock(b);
 		return -ENOENT;

@@ -15,6 +15,9 @@ struct kvl_request;
 /* Moves a pool has in flight before reclaim and prefetch wait. */
 #define KVL_MAX_MOVES		128
 
+/* Of those back from a GPU that there is memory for in any case. */
+#define KVL_OUT_MOVES		16
+
 /* Shadows given up at a time when a tier is full. */
 #define KVL_VICTIM_SHADOWS	16
 
@@ -37,7 +40,7 @@ struct kvl_done {
 
 int kvl_move_init(void);
 void kvl_move_exit(void);
-mempool_t *kvl_move_pool_create(void);
+mempool_t *kvl_move_pool_create(unsigned int reserve);
 struct kvl_done __percpu *kvl_move_done_create(struct kvl_pool *pool);
 
 /* Moves that are begun together. */

@@ -31,6 +31,7 @@ enum kvl_gpu_move {
 /**
  * struct kvl_move - one block on its way
  * @copy:	what the back end sees
+ * @from:	reserve that it was taken from, NULL: none
  * @r:		its inode is held
  * @b:		the block
  * @index:	its number
@@ -51,8 +52,8 @@ enum kvl_gpu_move {
  *		one it was in cannot be; 0 for none
  * @exclusive:	GPU_IN: none is kept in memory
  * @counted:	it is in gpu_moves of the pool
- * @leased:	GPU_IN: tier whose slot it holds, which counts for the domain as a
- *		lease does; 0 for none
+ * @holds:	GPU_IN: tier of which it holds a slot, counted for the domain; 0: it
+ *		is not
  * @moving:	KVL_B_MOVING was set for it
  * @borrowed:	the destination is the block's shadow and still belongs to it,
  *		which may lose it while its lock is free
@@ -63,6 +64,7 @@ enum kvl_gpu_move {
  */
 struct kvl_move {
 	struct kvl_copy copy;
+	mempool_t *from;
 	struct kvl_region *r;
 	struct kvl_block *b;
 	u64 index;
@@ -81,7 +83,7 @@ struct kvl_move {
 	u64 keep;
 	bool exclusive;
 	bool counted;
-	u8 leased;
+	u8 holds;
 	bool store;
 	bool moving;
 	bool borrowed;
@@ -160,13 +162,21 @@ void kvl_move_end_store(struct kvl_move *m, struct list_head *ended);
 struct kvl_move *kvl_batch_new(struct kvl_batch *batch, struct kvl_region *r,
 			       u64 index, struct kvl_block *b, u64 dst,
 			       enum kvl_why why, struct kvl_request *req);
-/* The same for what a mover may hold up; @req may come again. */
-struct kvl_move *kvl_batch_new_gpu(struct kvl_batch *batch,
-				   struct kvl_region *r, u64 index,
-				   struct kvl_block *b, u64 dst,
-				   enum kvl_why why, struct kvl_request *req);
+/*
+ * The same for what a mover may hold up, with memory that was got for it before
+ * anything else was: who fails wakes nobody. NULL: none just now.
+ */
+struct kvl_move *kvl_move_alloc_gpu(struct kvl_pool *pool, bool out);
+void kvl_move_free(struct kvl_move *m);
+void kvl_batch_add_gpu(struct kvl_batch *batch, struct kvl_region *r,
+		       u64 index, struct kvl_block *b, u64 dst,
+		       enum kvl_why why, struct kvl_request *req,
+		       struct kvl_move *m);
 
-/* move.c: a slot in a tier below that of @addr. -ENOSPC. */
+/*
+ * move.c: a slot in a tier below that of @addr, or out of a window to where it can
+ * be written from. -ENOSPC.
+ */
 int kvl_place_below(struct kvl_region *r, struct kvl_block *b, u64 addr,
 		    u64 *dst);
 

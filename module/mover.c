@@ -346,17 +346,19 @@ void kvl_mover_get(struct kvl_gpu *g)
 /* What a window of so many slots takes of the domain's cap. */
 static bool pin(struct kvl_domain *d, u64 dram, u64 cxl)
 {
-	if (!kvl_domain_pin(d, KVLIFT_TIER_DRAM, dram))
+	if (dram && !kvl_domain_pin(d, KVLIFT_TIER_DRAM, dram))
 		return false;
 	if (!cxl || kvl_domain_pin(d, KVLIFT_TIER_CXL, cxl))
 		return true;
-	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
+	if (dram)
+		kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
 	return false;
 }
 
 static void unpin(struct kvl_domain *d, u64 dram, u64 cxl)
 {
-	kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
+	if (dram)
+		kvl_domain_unpin(d, KVLIFT_TIER_DRAM, dram);
 	if (cxl)
 		kvl_domain_unpin(d, KVLIFT_TIER_CXL, cxl);
 }
@@ -466,8 +468,7 @@ static void reset(struct kvl_gpu *g, const struct kvlift_mover *u)
 	g->nr_failed = 0;
 	g->nr_late = 0;
 	g->nr_ignored = 0;
-	memset(&g->win, 0, sizeof(g->win));
-	spin_lock_init(&g->win.lock);
+	kvl_window_init(&g->win, g->pool);
 	if (u->name[0])
 		strscpy(g->m.name, u->name, sizeof(g->m.name));
 	else
@@ -483,8 +484,7 @@ static int begin(struct kvl_gpu *g, const struct kvlift_mover *u)
 	if (u->flags & KVLIFT_MOVER_DMABUF)
 		return kvl_gpu_dmabuf_open(g, u->dmabuf, bytes);
 	err = make_rings(g);
-	return err ?: kvl_window_create(&g->win, g->pool, window,
-					numa_node_id());
+	return err ?: kvl_window_create(&g->win, window, numa_node_id());
 }
 
 static int install(struct kvl_gpu *g, struct kvlift_mover *u, void __user *arg)

@@ -241,7 +241,7 @@ static bool is_alive(pid_t pid, u64 start)
 
 	rcu_read_lock();
 	t = pid_task(find_pid_ns(pid, &init_pid_ns), PIDTYPE_PID);
-	alive = t && t->start_boottime == start;
+	alive = t && t->start_boottime == start && !READ_ONCE(t->exit_state);
 	rcu_read_unlock();
 	return alive;
 }

@@ -105,6 +105,7 @@ struct kvl_pool {
 	struct workqueue_struct *io_wq;
 	struct workqueue_struct *share_wq;
 	mempool_t *move_mempool;
+	mempool_t *out_mempool;
 	struct kvl_done __percpu *done;
 	struct crypto_shash *crc;
 

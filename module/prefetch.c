@@ -315,7 +315,7 @@ static int bring(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		return -ERESTART;
 	} else if (!err && home && kvl_addr_tier(home) > p->tier &&
 		   (p->q || !kvl_addr_in_window(batch->pool, home))) {
-		/* Of what is in a window only who asks for it is given a copy. */
+		/* From a window only who asks for the block takes it. */
 		if (test_bit(KVL_B_MOVING, &b->flags))
 			err = p->q ? -EAGAIN : 0;
 		else if (!kvl_domain_may_prefetch(p->r->domain))

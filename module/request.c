@@ -129,7 +129,8 @@ static void unlease_block(struct kvl_request *p, u64 index, u64 loc)
 	if (p->flags & KVLIFT_REQ_PIN)
 		kvl_domain_unpin(p->r->domain, kvlift_loc_tier(loc), 1);
 	else
-		kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc));
+		kvl_domain_unlease(p->r->domain, kvlift_loc_tier(loc),
+				   KVL_LEASE);
 }
 
 static void unlease(struct kvl_request *p)
@@ -155,7 +156,7 @@ static bool count_lease(struct kvl_request *p, unsigned int tier)
 {
 	if (p->flags & KVLIFT_REQ_PIN)
 		return kvl_domain_pin(p->r->domain, tier, 1);
-	return kvl_domain_lease(p->r->domain, tier);
+	return kvl_domain_lease(p->r->domain, tier, KVL_LEASE);
 }
 
 /* A GPU is going to use the slot, and to write it perhaps. */
@@ -165,6 +166,16 @@ static void gpu_lease(struct kvl_request *p, u64 index, struct kvl_block *b,
 	s->held++;
 	s->written += !!(p->flags & KVLIFT_REQ_WRITE);
 	kvl_heat_touch(p->r, index, b, 1);
+}
+
+/* By itself it has as many leases as there may be where this block is. */
+static bool fills_cap(struct kvl_request *p, unsigned int tier)
+{
+	u64 cap = kvl_domain_lease_cap(p->r->domain, tier), n = 0, i;
+
+	for (i = 0; i <= p->last - p->start && n < cap; i++)
+		n += p->locs[i] && kvlift_loc_tier(p->locs[i]) == tier;
+	return n >= cap;
 }
 
 /*
@@ -184,8 +195,8 @@ static int lease(struct kvl_request *p, u64 index, struct kvl_block *b)
 		return -ENODEV;
 	if (s->leases == U16_MAX || s->held == U16_MAX ||
 	    !count_lease(p, id))
-		/* By itself it would fit, as was judged: an engine comes again. */
-		return p->gpu ? -EAGAIN : -EDQUOT;
+		/* When it would fit by itself an engine comes again. */
+		return p->gpu && !fills_cap(p, id) ? -EAGAIN : -EDQUOT;
 	s->leases++;
 	if (p->gpu)
 		gpu_lease(p, index, b, s);
@@ -340,14 +351,39 @@ void kvl_request_put(struct kvl_request *p)
 		post(p);
 }
 
+/* In one tier: by the domain's caps, and what there is of an attachment. */
+static u64 most_in(struct kvl_request *p, unsigned int id)
+{
+	struct kvl_domain *d = p->r->domain;
+	u64 cap = p->flags & KVLIFT_REQ_PIN ? kvl_domain_pin_cap(d, id) :
+					      kvl_domain_lease_cap(d, id);
+
+	if (p->flags & KVLIFT_REQ_GPU)
+		return min(cap, READ_ONCE(p->gpu->m.got));
+	if (p->flags & KVLIFT_REQ_WINDOW)
+		return min(cap, kvl_window_homes(&p->gpu->win, id));
+	return cap;
+}
+
+static u64 most_leases(struct kvl_request *p)
+{
+	struct kvl_pool *pool = kvl_region_pool(p->r);
+	u64 most = 0;
+	unsigned int id;
+
+	for (id = min(p->tier, KVLIFT_TIER_DRAM); id <= p->tier; id++)
+		if (pool->tiers[id].nr_members)
+			most += most_in(p, id);
+	return most;
+}
+
 /* What can be said at once: 0, or why it is no use to try. */
 static int judge(struct kvl_request *p, u64 count)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 	u64 nr = kvl_region_nr_blocks(p->r);
-	u64 missing = 0, cap = 0, i;
+	u64 missing = 0, i;
 	struct kvl_block *b;
-	unsigned int id;
 
 	if (p->start >= nr || count > nr - p->start)
 		return -ENXIO;
@@ -356,16 +392,7 @@ static int judge(struct kvl_request *p, u64 count)
 	if (!pool->tiers[p->tier].nr_members ||
 	    (p->gpu && READ_ONCE(p->gpu->state) != KVLIFT_MOVER_LIVE))
 		return -ENODEV;
-	for (id = min(p->tier, KVLIFT_TIER_DRAM); id <= p->tier; id++)
-		if (pool->tiers[id].nr_members)
-			cap += p->flags & KVLIFT_REQ_PIN ?
-				       kvl_domain_pin_cap(p->r->domain, id) :
-				       kvl_domain_lease_cap(p->r->domain, id);
-	if (p->gpu)
-		cap = min(cap, p->flags & KVLIFT_REQ_GPU ?
-				       READ_ONCE(p->gpu->m.got) :
-				       kvl_window_homes(&p->gpu->win));
-	if (p->lease_ms && count > cap)
+	if (p->lease_ms && count > most_leases(p))
 		return -EDQUOT;
 	/* Here and not by the worker: they are charged to who asks. */
 	for (i = max(p->start, 1ULL); p->lease_ms && i <= p->last;

@@ -83,7 +83,8 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 			       "no crc32c in this kernel's crypto API (modprobe crc32c)");
 	}
 	pool->counters = alloc_percpu(struct kvl_counters);
-	pool->move_mempool = kvl_move_pool_create();
+	pool->move_mempool = kvl_move_pool_create(KVL_MAX_MOVES);
+	pool->out_mempool = kvl_move_pool_create(KVL_OUT_MOVES);
 	pool->wq = alloc_workqueue("kvlift-%d",
 				   WQ_UNBOUND | WQ_FREEZABLE | WQ_SYSFS, 0, id);
 	pool->io_wq = alloc_workqueue("kvlift-io-%d",
@@ -94,8 +95,8 @@ static int pool_init(struct kvl_pool *pool, struct fs_context *fc,
 	pool->share_wq = alloc_workqueue("kvlift-share-%d",
 					 WQ_UNBOUND | WQ_SYSFS, 0, id);
 	pool->done = kvl_move_done_create(pool);
-	if (!pool->counters || !pool->move_mempool || !pool->done || !pool->wq ||
-	    !pool->io_wq || !pool->share_wq)
+	if (!pool->counters || !pool->move_mempool || !pool->out_mempool ||
+	    !pool->done || !pool->wq || !pool->io_wq || !pool->share_wq)
 		return -ENOMEM;
 	return 0;
 }
@@ -121,6 +122,7 @@ static void pool_destroy(struct kvl_pool *pool)
 	if (pool->share_wq)
 		destroy_workqueue(pool->share_wq);
 	mempool_destroy(pool->move_mempool);
+	mempool_destroy(pool->out_mempool);
 	free_percpu(pool->done);
 	if (pool->root_domain)
 		kvl_domain_put(pool->root_domain);

@@ -287,6 +287,7 @@ static struct kvl_gpu *create(struct kvl_pool *pool)
 	INIT_DELAYED_WORK(&g->bury, bury);
 	init_rwsem(&g->map_sem);
 	kvl_mover_init(g);
+	kvl_window_init(&g->win, pool);
 	snprintf(m->name, sizeof(m->name), "gpu%u", m->id);
 	/* For reclaim, when it is not the only one. */
 	m->tier = t;

@@ -4,8 +4,9 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "domain.h"
 #include "gpu.h"
-#include "move.h"
+#include "move_priv.h"
 #include "place.h"
 #include "window.h"
 
@@ -23,6 +24,12 @@
  * slots that are held when somebody waits for one.
  */
 #define RETRY		(HZ / 20 + 1)
+
+/* A slot of the pool becomes free in that time, or there is none to be had. */
+#define TAKE_FOR	(10 * HZ)
+
+/* How long whoever waits has to ask once more, when it has been too long. */
+#define ASK_FOR		(HZ + 1)
 
 /* Held ones that are looked at in one go, with the lock held. */
 #define HELD_BATCH	64
@@ -52,7 +59,7 @@ static void put_free(struct kvl_window *w, struct kvl_slot *s, bool last)
 	p->nfree++;
 	w->nfree++;
 	w->starved = 0;
-	w->due = false;
+	w->due = 0;
 }
 
 static void take_free(struct kvl_window *w, struct kvl_slot *s)
@@ -113,6 +120,7 @@ static int take_one(struct kvl_window *w, struct kvl_tier *t, int node,
 		    u64 *addr)
 {
 	struct kvl_pool *pool = w->pool;
+	unsigned long until = jiffies + TAKE_FOR;
 	struct folio *folio;
 	unsigned int i;
 	int err = 0;
@@ -122,8 +130,9 @@ static int take_one(struct kvl_window *w, struct kvl_tier *t, int node,
 
 		if (!kvl_tier_alloc(t, node, addr))
 			break;
-		kvl_reclaim_kick(t);
-		err = kvl_pool_wait_slot(pool, seq);
+		/* Other tiers may have free ones, and that is of no use. */
+		err = time_after(jiffies, until) ? -ENOSPC :
+						   kvl_pool_wait_slot(pool, seq);
 	}
 	if (err)
 		return err;
@@ -160,21 +169,27 @@ static bool reserve(struct kvl_pool *pool, const u32 nr[KVL_WINDOW_PARTS])
 	return false;
 }
 
-/* In the same tier, or in the one above: what it can be written to from there. */
-static int other_memory(struct kvl_pool *pool, unsigned int id, u64 *dst)
+/* An ordinary slot of the tier, else below, and in DRAM if nothing else helps. */
+static int other_place(struct kvl_region *r, struct kvl_block *b, u64 home,
+		       u64 *dst)
 {
+	struct kvl_pool *pool = kvl_region_pool(r);
+	struct kvl_tier *t = &pool->tiers[kvl_addr_tier(home)];
 	struct kvl_tier *dram = &pool->tiers[KVLIFT_TIER_DRAM];
-	int err = kvl_tier_alloc(&pool->tiers[id], NUMA_NO_NODE, dst);
+	int err = kvl_tier_alloc(t, NUMA_NO_NODE, dst);
 
-	if (!err)
-		return 0;
-	kvl_reclaim_kick(&pool->tiers[id]);
-	return id == dram->id ? err : kvl_tier_alloc(dram, NUMA_NO_NODE, dst);
+	kvl_reclaim_check(t);
+	if (err)
+		err = kvl_place_below(r, b, home, dst);
+	if (err && t != dram && kvl_domain_may_place(r->domain, dram->id)) {
+		err = kvl_tier_alloc(dram, NUMA_NO_NODE, dst);
+		kvl_reclaim_check(dram);
+	}
+	return err;
 }
 
-/* One block, to other memory if there is some, else down. */
-static void send_away(struct kvl_batch *batch, struct kvl_window *w,
-		      struct kvl_slot *s, struct kvl_region *r, u64 index)
+static void send_away(struct kvl_batch *batch, struct kvl_slot *s,
+		      struct kvl_region *r, u64 index)
 {
 	struct kvl_block *b = kvl_region_find(r, index);
 	u64 dst;
@@ -182,12 +197,11 @@ static void send_away(struct kvl_batch *batch, struct kvl_window *w,
 	if (!kvl_block_trylock(b))
 		return;
 	if (kvl_block_home(b) != s->addr || s->leases ||
-	    test_bit(KVL_B_MOVING, &b->flags))
+	    test_bit(KVL_B_MOVING, &b->flags) ||
+	    other_place(r, b, s->addr, &dst))
 		kvl_block_unlock(b);
-	else if (!other_memory(w->pool, kvl_addr_tier(s->addr), &dst))
-		kvl_batch_add(batch, r, index, b, dst, KVL_WHY_RECLAIM, NULL);
 	else
-		kvl_batch_demote(batch, r, index, b, KVL_WHY_RECLAIM);
+		kvl_batch_add(batch, r, index, b, dst, KVL_WHY_RECLAIM, NULL);
 }
 
 static void kick_later(struct kvl_window *w, unsigned long delay)
@@ -224,21 +238,22 @@ static void look_at_held(struct kvl_window *w)
 static void look_at_starved(struct kvl_window *w, struct kvl_gpu *g)
 {
 	unsigned long most = msecs_to_jiffies(2 * g->deadline_ms);
-	bool was, was_due, wake, again;
+	bool was, wake = false, again;
 
 	spin_lock(&w->lock);
 	was = w->starved;
-	was_due = w->due;
 	look_at_held(w);
-	if (w->starved)
-		w->due = time_after(jiffies, w->starved + most);
+	if (w->starved && !w->due && time_after(jiffies, w->starved + most)) {
+		w->due = jiffies ?: 1;
+		wake = true;
+	}
 	/* Nobody has waited to be told. */
-	if (was_due && w->due) {
+	if (w->due && time_after(jiffies, w->due + ASK_FOR)) {
 		w->starved = 0;
-		w->due = false;
+		w->due = 0;
 	}
 	again = w->starved;
-	wake = (was && !again) || (w->due && !was_due);
+	wake |= was && !again;
 	spin_unlock(&w->lock);
 	if (wake)
 		kvl_pool_slot_freed(w->pool);
@@ -269,7 +284,7 @@ static void reclaim(struct work_struct *work)
 			continue;
 		held[n] = kvl_slot_owner(w->pool, s, &index);
 		if (held[n])
-			send_away(&batch, w, s, held[n++], index);
+			send_away(&batch, s, held[n++], index);
 	}
 	kvl_batch_run(&batch);
 	/* Outside of the loop: the last reference frees the region. */
@@ -309,12 +324,9 @@ static int take(struct kvl_window *w, unsigned int part, u32 nr, int node)
 	return 0;
 }
 
-int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool,
-		      const u32 nr[KVL_WINDOW_PARTS], int node)
+void kvl_window_init(struct kvl_window *w, struct kvl_pool *pool)
 {
-	u32 all = nr[KVL_WINDOW_DRAM] + nr[KVL_WINDOW_CXL];
 	unsigned int i;
-	int err = 0;
 
 	memset(w, 0, sizeof(*w));
 	w->pool = pool;
@@ -323,6 +335,16 @@ int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool,
 		INIT_LIST_HEAD(&w->part[i].free);
 	INIT_LIST_HEAD(&w->held);
 	INIT_DELAYED_WORK(&w->reclaim, reclaim);
+}
+
+int kvl_window_create(struct kvl_window *w, const u32 nr[KVL_WINDOW_PARTS],
+		      int node)
+{
+	u32 all = nr[KVL_WINDOW_DRAM] + nr[KVL_WINDOW_CXL];
+	struct kvl_pool *pool = w->pool;
+	unsigned int i;
+	int err = 0;
+
 	w->slots = kvcalloc(all, sizeof(*w->slots), GFP_KERNEL_ACCOUNT);
 	if (!w->slots)
 		return -ENOMEM;
@@ -475,9 +497,19 @@ static u32 kept_there(const struct kvl_window *w, unsigned int part)
 	return part == KVL_WINDOW_DRAM ? dram : all - dram;
 }
 
-u32 kvl_window_homes(const struct kvl_window *w)
+u64 kvl_window_homes(const struct kvl_window *w, unsigned int tier)
 {
-	return w->nr - kept(w->nr);
+	u32 dram = w->part[KVL_WINDOW_DRAM].nr, all = kept(w->nr);
+	u32 keep = min(all, dram);
+
+	return tier == KVLIFT_TIER_DRAM ?
+		       dram - keep :
+		       w->part[KVL_WINDOW_CXL].nr - (all - keep);
+}
+
+u64 kvl_window_used(const struct kvl_window *w, unsigned int part)
+{
+	return READ_ONCE(w->part[part].ready) - READ_ONCE(w->part[part].nfree);
 }
 
 /* Those whose memory has failed meanwhile. Needs the lock. */
@@ -546,10 +578,15 @@ int kvl_window_stage(struct kvl_window *w, u64 *addr)
 
 int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr)
 {
+	struct kvl_slot *s;
 	int err;
 
 	spin_lock(&w->lock);
-	err = take_slot(w, first_free(w, part, kept_there(w, part)), addr);
+	s = first_free(w, part, kept_there(w, part));
+	/* From a member that is being drained it would have to leave again. */
+	if (s && READ_ONCE(kvl_addr_member(w->pool, s->addr)->draining))
+		s = NULL;
+	err = take_slot(w, s, addr);
 	spin_unlock(&w->lock);
 	return err;
 }

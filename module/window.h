@@ -59,7 +59,8 @@ enum { KVL_WINDOW_DRAM, KVL_WINDOW_CXL, KVL_WINDOW_PARTS };
  * @held:	given up, and held by somebody; those looked at last are last
  * @starved:	since when somebody has found none (jiffies), 0: one has come back
  *		since
- * @due:	that was too long ago: whoever still waits is woken, and told
+ * @due:	since when that is too long ago (jiffies), 0: it is not. Whoever still
+ *		waits has been woken, and is told
  * @reclaim:	makes room; for an attachment that has ended, until none is in use
  * @hand:	where it goes on
  * @ending:	it is not to begin any more
@@ -74,15 +75,17 @@ struct kvl_window {
 	u32 nfree;
 	struct list_head held;
 	unsigned long starved;
-	bool due;
+	unsigned long due;
 	struct delayed_work reclaim;
 	u32 hand;
 	bool ending;
 };
 
+/* As it is without slots: nothing can be had of it. */
+void kvl_window_init(struct kvl_window *w, struct kvl_pool *pool);
 /* Takes slots from the pool, by KVL_WINDOW_*. -ENOSPC, -EINTR, -ENOMEM. */
-int kvl_window_create(struct kvl_window *w, struct kvl_pool *pool,
-		      const u32 nr[KVL_WINDOW_PARTS], int node);
+int kvl_window_create(struct kvl_window *w, const u32 nr[KVL_WINDOW_PARTS],
+		      int node);
 void kvl_window_destroy(struct kvl_window *w);
 int kvl_window_ready(struct kvl_window *w, u64 first, u64 count);
 int kvl_window_mmap(struct kvl_window *w, struct vm_area_struct *vma);
@@ -94,8 +97,9 @@ int kvl_window_stage(struct kvl_window *w, u64 *addr);
  * through, as they must get on. -ENOSPC.
  */
 int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr);
-/* The most blocks that can live there. */
-u32 kvl_window_homes(const struct kvl_window *w);
+/* The most blocks that can live there in a tier, and how many do. */
+u64 kvl_window_homes(const struct kvl_window *w, unsigned int tier);
+u64 kvl_window_used(const struct kvl_window *w, unsigned int part);
 /*
  * A block is wanted back and there is no slot that it could pass through: those that
  * are held are looked at from now on. True: none has come back for twice the

@@ -37,7 +37,13 @@ run gpublocks $MNT reading writing fresh window sealed
 run gpupins $MNT registered peers dmabuf
 done_with
 
-# The slower memory is no place for a window.
+# Nothing below: what is in CXL memory stays there.
+mkpool 64K 8M 4M -
+run mover $MNT cxlfull
+run gpublocks $MNT cxl caps
+done_with
+
+# The slower memory alone is no place for a window.
 mkpool 64K - 8M 64M
 run mover $MNT nodram
 done_with

@@ -362,6 +362,61 @@ static void cxl(void)
 	slower(1, 12);
 }
 
+static void set_lease_percent(uint32_t percent)
+{
+	struct kvlift_domain d;
+
+	memset(&d, 0, sizeof(d));
+	MUST(ioctl(dir, KVLIFT_IOC_DOMAIN_GET, &d));
+	d.lease_percent = percent;
+	OK(ioctl(dir, KVLIFT_IOC_DOMAIN_SET, &d));
+}
+
+/*
+ * A window may have more room in a tier than the domain has leases there: what
+ * can be leased at all is, over both tiers, and what cannot is told so.
+ */
+static void caps(void)
+{
+	uint64_t slots = mv_cxl_slots(dir), n, most = 0;
+	unsigned int in_cxl = 0;
+	struct kvlift_req r;
+	struct mv_lease l;
+
+	mk_file("m");
+	mv_open_cxl(&m, dir, SLOTS, 20, slots ? 20 : 0, 0);
+	q = OK(ioctl(m.fd, KVLIFT_IOC_QUEUE));
+	set_lease_percent(3);
+	for (n = 1; n <= 20; n++) {
+		l = get(0, n, KVLIFT_REQ_WINDOW);
+		CHECK(l.res == (most == n - 1 ? l.res : -EDQUOT) &&
+			      (!l.res || l.res == -EDQUOT),
+		      "%" PRIu64 " blocks: %s", n, strerror(-l.res));
+		if (l.res)
+			continue;
+		most = n;
+		in_cxl = 0;
+		for (uint64_t i = 0; i < n; i++)
+			in_cxl += kvt_tier(fd, i) == KVLIFT_TIER_CXL;
+		check_leased(&m, &l, 0, n, 1);
+		OK(mv_release(q, &l));
+	}
+	CHECK(most > 1 && most < 17, "%" PRIu64 " blocks at most", most);
+	CHECK(slots ? in_cxl && in_cxl < most : !in_cxl, "%u of %" PRIu64,
+	      in_cxl, most);
+	/* They get to the GPU all the same: one at a time. */
+	set_lease_percent(0);
+	r = mv_req(fd, 20, 6, MV_GPU);
+	r.op = KVLIFT_OP_PREFETCH;
+	r.lease_ms = 0;
+	IS(mv_ask(q, r).res, 0);
+	for (uint64_t i = 20; i < 26; i++)
+		IS(kvt_tier(fd, i), KVLIFT_TIER_GPU);
+	set_lease_percent(50);
+	check_cpu(0, N, 1);
+	teardown();
+}
+
 /* More blocks than slots, and more leases than may be. */
 static void many(void)
 {
@@ -541,9 +596,9 @@ static const struct gpu_test tests[] = {
 	{ "reading", reading },	  { "writing", writing },
 	{ "conflict", conflict }, { "exclusive", exclusive },
 	{ "fresh", fresh },	  { "window", window },
-	{ "cxl", cxl },		  { "many", many },
-	{ "vanish", vanish },	  { "dram", dram },
-	{ "sealed", sealed },
+	{ "caps", caps },	  { "cxl", cxl },
+	{ "many", many },	  { "vanish", vanish },
+	{ "dram", dram },	  { "sealed", sealed },
 };
 
 int main(int argc, char **argv)

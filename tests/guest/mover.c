@@ -6,6 +6,8 @@
  *
  *	mover DIR [TEST...]
  *	mover DIR nodram	on a pool without DRAM none can attach
+ *	mover DIR cxlfull	on a pool of DRAM and CXL memory alone, which is
+ *filled
  */
 #include "kvtgpu.h"
 
@@ -594,6 +596,51 @@ static void nodram(void)
 	ERR(attach_to(dir, &a), EOPNOTSUPP);
 }
 
+/*
+ * Slower memory that is full and has nothing below: no slots are to be had there
+ * for a window, though the pool as a whole has some, and all is as it was.
+ */
+static void cxlfull(void)
+{
+	struct kvlift_mover a = good();
+	uint64_t n = 0, gone = 0, i, start;
+
+	fd = MUST(open("m", O_CREAT | O_TRUNC | O_RDWR, 0644));
+	for (;; n++) {
+		kvt_fill(buf, bs, 1, n * bs);
+		if (pwrite(fd, buf, bs, (off_t)(n * bs)) != (ssize_t)bs)
+			break;
+	}
+	ERR(pwrite(fd, buf, bs, (off_t)(n * bs)), ENOSPC);
+	for (i = 0; i < n && gone < 12; i++)
+		if (kvt_tier(fd, i) == KVLIFT_TIER_DRAM) {
+			punch(i, 1);
+			gone++;
+		}
+	IS(gone, 12);
+	start = kvt_now_ns();
+	a.window = 2;
+	a.window_cxl = 6;
+	ERR(attach_to(dir, &a), ENOSPC);
+	CHECK((kvt_now_ns() - start) / 1000000000 < 30, "it took %" PRIu64 " s",
+	      (kvt_now_ns() - start) / 1000000000);
+	for (i = 0; i < n; i++) {
+		if (kvt_tier(fd, i) < 0) {
+			mv_write(fd, buf, bs, i, 1);
+			gone--;
+		}
+		IS(kvt_pread(fd, buf, bs, (off_t)(i * bs)), bs);
+		CHECK_PATTERN(buf, bs, 1, i * bs);
+	}
+	IS(gone, 0);
+	OK(ftruncate(fd, 0));
+	a = good();
+	a.window_cxl = 6;
+	close(OK(attach_to(dir, &a)));
+	close(fd);
+	OK(unlink("m"));
+}
+
 static const struct gpu_test tests[] = {
 	{ "attach", attach },	{ "ready", ready },
 	{ "rights", rights },	{ "drain", drain },
@@ -604,10 +651,14 @@ static const struct gpu_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	const struct gpu_test none = { "nodram", nodram };
+	const struct gpu_test others[] = {
+		{ "nodram", nodram },
+		{ "cxlfull", cxlfull },
+	};
 
-	if (argc > 2 && !strcmp(argv[2], "nodram"))
-		return gpu_run("mover", &none, 1, argc, argv);
+	for (size_t i = 0; argc > 2 && i < 2; i++)
+		if (!strcmp(argv[2], others[i].name))
+			return gpu_run("mover", &others[i], 1, argc, argv);
 	return gpu_run("mover", tests, sizeof(tests) / sizeof(*tests), argc,
 		       argv);
 }

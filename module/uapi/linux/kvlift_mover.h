@@ -61,13 +61,14 @@
  *
  * On a directory of the pool, which the caller may write to; the window counts
  * as pinned memory of the directory's domain (pin_percent of struct
- * kvlift_domain) and is no part of the pool's capacity. A block on its way from
- * memory to the GPU counts as a lease of its domain (lease_percent). Returns the
- * attachment. It ends when it, its mappings and the queues opened on it are
- * closed, or the process dies: then blocks in the GPU's memory go back to their
- * copies below, and those without are lost, until they are punched or written as
- * a whole, and give EIO. KVLIFT_IOC_MOVER_DRAIN before loses none. The member
- * stays, empty, until another attachment has it.
+ * kvlift_domain) and is no part of the pool's capacity. Of a domain no more blocks
+ * are on their way from a tier in memory to GPUs at a time than it may lease there
+ * (lease_percent), but one of each attachment. Returns the attachment. It ends
+ * when it, its mappings and the queues opened on it are closed, or the process
+ * dies: then blocks in the GPU's memory go back to their copies below, and those
+ * without are lost, until they are punched or written as a whole, and give EIO.
+ * KVLIFT_IOC_MOVER_DRAIN before loses none. The member stays, empty, until another
+ * attachment has it.
  *
  * EACCES: the directory is not writable. EDQUOT: with the domain's other windows
  * it is above the cap, in one of the tiers. ENOSPC: the pool has not so many
