@@ -27,8 +27,12 @@
 #include "gpu.h"
 #include "heat.h"
 #include "move_priv.h"
+#include "mover_ring.h"
 #include "policy.h"
 #include "trace.h"
+
+/* Bytes that are copied before the mover hears of them: some 50 us. */
+#define QUIET_MOST	(512u << 10)
 
 /* Tries to get back a folio that somebody has looked at. */
 #define FREEZE_TRIES	1000
@@ -144,6 +148,29 @@ void kvl_gpu_count(struct kvl_move *m, int delta)
 	/* One fewer to wait for. */
 	if (delta > 0 && wq_has_sleeper(&m->copy.pool->move_wait))
 		wake_up_all(&m->copy.pool->move_wait);
+}
+
+void kvl_gpu_loud(struct kvl_quiet *q)
+{
+	if (q->g)
+		kvl_mover_wake(q->g);
+	q->g = NULL;
+	q->bytes = 0;
+}
+
+/*
+ * The CPU copies each of them first. To wake the mover for every small one would
+ * cost two switches where it shares the CPU, and it copies best in batches.
+ */
+void kvl_gpu_quiet(struct kvl_quiet *q, struct kvl_move *m)
+{
+	if (m->gpu != KVL_GPU_IN)
+		return;
+	if (q->g != m->held_by || q->bytes >= QUIET_MOST)
+		kvl_gpu_loud(q);
+	q->g = m->held_by;
+	q->bytes += m->copy.pool->block_size;
+	m->copy.quiet = true;
 }
 
 void kvl_gpu_hold(struct kvl_move *m, enum kvl_gpu_move what,

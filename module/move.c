@@ -118,6 +118,7 @@ static struct kvl_move *new_move(struct kvl_region *r, u64 index,
 	m->copy.index = index;
 	m->copy.prio = KVL_IO_NORMAL;
 	m->copy.poll = false;
+	m->copy.quiet = false;
 	m->copy.error = 0;
 	m->copy.done = kvl_move_copy_done;
 	m->r = r;
@@ -457,6 +458,7 @@ static void leave_to_worker(struct kvl_batch *batch)
 void kvl_batch_run(struct kvl_batch *batch)
 {
 	struct kvl_move **m = batch->m;
+	struct kvl_quiet quiet = {};
 	unsigned int i, n = 0;
 	struct blk_plug plug;
 	LIST_HEAD(ended);
@@ -471,8 +473,11 @@ void kvl_batch_run(struct kvl_batch *batch)
 	begin_all(batch, &ended);
 	for (i = 0; i < batch->n; i++)
 		if (m[i] && !is_read(m[i]) && m[i]->proto != KVL_PROTO_STOP &&
-		    !to_memory(m[i]))
+		    !to_memory(m[i])) {
+			kvl_gpu_quiet(&quiet, m[i]);
 			send(batch, m[i]);
+		}
+	kvl_gpu_loud(&quiet);
 	if (plugged)
 		blk_finish_plug(&plug);
 	leave_to_worker(batch);

@@ -202,6 +202,20 @@ void kvl_move_fail(struct kvl_move *m, int err, bool free,
 void kvl_gpu_hold(struct kvl_move *m, enum kvl_gpu_move what,
 		  struct kvl_gpu *g);
 
+/**
+ * struct kvl_quiet - copies to a GPU that are begun one after the other
+ * @g:		whose mover has to be woken for the last ones, or NULL
+ * @bytes:	of these
+ */
+struct kvl_quiet {
+	struct kvl_gpu *g;
+	size_t bytes;
+};
+
+/* gpu_move.c: before each is submitted, and after the last. */
+void kvl_gpu_quiet(struct kvl_quiet *q, struct kvl_move *m);
+void kvl_gpu_loud(struct kvl_quiet *q);
+
 /* gpu_move.c: one more (1) or fewer (-1) that a mover can hold up. */
 void kvl_gpu_count(struct kvl_move *m, int delta);
 /* The attachment that a slot is of has ended: nothing is published there. */

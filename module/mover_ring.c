@@ -73,28 +73,31 @@ static unsigned long late_period(const struct kvl_gpu *g)
 	return msecs_to_jiffies(g->deadline_ms / 4) + 1;
 }
 
-/* There are commands. Needs the lock. */
-static void tell(struct kvl_gpu *g)
+/* Commands are in flight. */
+static void watch(struct kvl_gpu *g)
+{
+	queue_delayed_work(g->pool->wq, &g->late, late_period(g));
+}
+
+/* Needs the lock. */
+static void wake(struct kvl_gpu *g)
 {
 	lockdep_assert_held(&g->lock);
 	wake_up_all(&g->wait);
 	if (g->efd)
 		eventfd_signal(g->efd);
-	queue_delayed_work(g->pool->wq, &g->late, late_period(g));
 }
 
 void kvl_mover_wake(struct kvl_gpu *g)
 {
 	spin_lock(&g->lock);
-	wake_up_all(&g->wait);
-	if (g->efd)
-		eventfd_signal(g->efd);
+	wake(g);
 	spin_unlock(&g->lock);
 }
 
 void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy)
 {
-	bool up;
+	bool up, quiet = copy->quiet;
 
 	copy->error = 0;
 	spin_lock(&g->lock);
@@ -104,8 +107,10 @@ void kvl_mover_submit(struct kvl_gpu *g, struct kvl_copy *copy)
 	else if (up)
 		list_add_tail(&copy->wait, &g->backlog);
 	/* Under the lock: from here on the copy, and all of it, may be over. */
+	if (up && !quiet)
+		wake(g);
 	if (up)
-		tell(g);
+		watch(g);
 	spin_unlock(&g->lock);
 	if (up)
 		return;
@@ -341,7 +346,8 @@ u32 kvl_mover_take_done(struct kvl_gpu *g)
 	}
 	if (kvl_mover_is_up(g) && !list_empty(&g->backlog)) {
 		send_backlog(g);
-		tell(g);
+		wake(g);
+		watch(g);
 	}
 	spin_unlock(&g->lock);
 	/* Theirs again, when all have been read. */

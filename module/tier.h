@@ -56,6 +56,8 @@ enum kvl_io {
  * @prio:	enum kvl_io
  * @poll:	the submitter waits for it, and has no plug: submit looks for the
  *		completion itself where the device can do that
+ * @quiet:	others follow, after the last of which the mover is woken by whoever
+ *		submits them
  * @csum:	CRC32C of the content, for a copy to a KVL_CAP_CSUM tier
  * @error:	result, valid in @done
  * @t_done:	ktime in ns at which the data had arrived
@@ -75,6 +77,7 @@ struct kvl_copy {
 	u64 index;
 	u8 prio;
 	bool poll;
+	bool quiet;
 	bool alone;
 	u32 csum;
 	int error;
