@@ -205,7 +205,8 @@ static int open_slots(const struct kvlift_mover *arg)
 {
 	uint32_t i;
 
-	up.window_slots = (uint32_t)arg->window;
+	/* Both parts: here all of it is DRAM. */
+	up.window_slots = (uint32_t)(arg->window + arg->window_cxl);
 	up.gpu_slots = (uint32_t)arg->slots;
 	up.window = map(up.window_slots * up.block, up.block >= 2u << 20);
 	up.free_window = calloc(up.window_slots, sizeof(uint32_t));

@@ -41,7 +41,7 @@ int up_source_attach(struct kvlift_mover *arg)
 	arg->ring_bytes = RING_BYTES;
 	arg->window_offset = 1ull << 40;
 	source.asked = *arg;
-	source.window_bytes = arg->window * up.block;
+	source.window_bytes = (arg->window + arg->window_cxl) * up.block;
 	source.ring = map(RING_BYTES);
 	source.window = map(source.window_bytes);
 	if (!source.ring || !source.window)
@@ -75,7 +75,8 @@ int up_source_ioctl(unsigned long cmd, void *arg)
 		info->state = KVLIFT_MOVER_LIVE;
 		info->member = MEMBER;
 		info->slots = source.asked.slots;
-		info->window = info->window_ready = source.asked.window;
+		info->window = info->window_ready =
+			source.asked.window + source.asked.window_cxl;
 		return 0;
 	case KVLIFT_IOC_MOVER_DRAIN:
 		*(uint64_t *)arg = 0;
