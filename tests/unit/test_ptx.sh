@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 # The copy kernel's text in the library is what nvcc makes of its source, and can be
-# translated for every device that ptxas knows. What it copies: test_gpu_kernel.c.
+# translated for every device that ptxas knows and that is not older than the text is
+# for. What it copies: test_gpu_kernel.c.
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
 [ -n "$nvcc" ] || { echo "no nvcc"; exit 77; }
 ptxas=$(dirname "$nvcc")/ptxas
@@ -12,7 +13,11 @@ trap 'rm -rf "$tmp"' EXIT
 printf '#include <stdio.h>\n#include "%s"\nint main(void) { return fputs(kvl_cu_ptx, stdout) < 0; }\n' "$src/gpu_cuda_ptx.c" >"$tmp/print.c"
 ${CC:-cc} -D_GNU_SOURCE -I"$TOP/module/uapi" -I"$TOP/userlib/include" "$tmp/print.c" -o "$tmp/print" || exit 1
 "$tmp/print" >"$tmp/ptx"
-codes=$("$nvcc" --list-gpu-code)
+# Before CUDA 13 nvcc lists older ones, too.
+oldest=$(sed -n 's/^\.target sm_//p' "$tmp/ptx")
+codes=$("$nvcc" --list-gpu-code | sed -n 's/^sm_//p' | while read -r code; do
+	[ "${code%%[!0-9]*}" -lt "$oldest" ] || echo "sm_$code"
+done)
 for code in $codes; do
 	"$ptxas" -arch="$code" "$tmp/ptx" -o "$tmp/cubin" || { echo "not ok - it cannot be translated for $code"; rc=1; }
 done
