@@ -16,8 +16,9 @@
 #define KVL_CU_PART    (KVL_CU_THREADS * KVL_CU_LOADS * 16u)
 
 /*
- * Thread blocks of a launch at the most: all together have 512 KiB on their
- * way, which fills the link, and have the threads of four multiprocessors.
+ * Thread blocks of a launch at the most, and so multiprocessors of a direction:
+ * each may be on another one. All together have 512 KiB on their way. That is
+ * an estimate of what a link needs, to be measured.
  */
 #define KVL_CU_GRID 32u
 
