@@ -115,6 +115,10 @@ static void not_attached(void)
 	REFUSED(-EINVAL);
 	o.window_cxl_bytes = KVLIFT_MOVER_WINDOW_MAX * FAKE_BLOCK;
 	REFUSED(-EINVAL);
+	/* With what is the default of the first part. */
+	o.window_bytes = 0;
+	o.window_cxl_bytes = (KVLIFT_MOVER_WINDOW_MAX - 1) * FAKE_BLOCK;
+	REFUSED(-EINVAL);
 	o.flags = KVLIFT_GPU_NO_KERNEL << 1;
 	REFUSED(-EINVAL);
 	o.pad = 1;

@@ -165,9 +165,20 @@ static int open_attachment(struct kvlift_gpu *gpu, int dirfd,
 	return ret ? ret : open_fds(gpu);
 }
 
+static uint64_t window_slots(const struct kvlift_gpu_opts *o, size_t block)
+{
+	uint64_t bytes = o->window_bytes;
+
+	if (!bytes)
+		bytes = o->bytes < KVLIFT_GPU_WINDOW ? o->bytes
+						     : KVLIFT_GPU_WINDOW;
+	return bytes / block;
+}
+
 static int check(const struct kvlift_gpu_opts *o, size_t block)
 {
 	uint64_t window = o->window_bytes, cxl = o->window_cxl_bytes;
+	uint64_t slots = window_slots(o, block);
 
 	if (o->pad ||
 	    (o->flags & ~(KVLIFT_GPU_NO_REGISTER | KVLIFT_GPU_NO_KERNEL)) ||
@@ -178,20 +189,10 @@ static int check(const struct kvlift_gpu_opts *o, size_t block)
 		return -EINVAL;
 	if (o->bytes / block < 1 || o->bytes / block > KVLIFT_MOVER_SLOTS_MAX ||
 	    (window && window < block) || (cxl && cxl < block) ||
-	    window / block > KVLIFT_MOVER_WINDOW_MAX ||
-	    cxl / block > KVLIFT_MOVER_WINDOW_MAX - window / block)
+	    slots > KVLIFT_MOVER_WINDOW_MAX ||
+	    cxl / block > KVLIFT_MOVER_WINDOW_MAX - slots)
 		return -EINVAL;
 	return 0;
-}
-
-static uint64_t window_slots(const struct kvlift_gpu_opts *o, size_t block)
-{
-	uint64_t bytes = o->window_bytes;
-
-	if (!bytes)
-		bytes = o->bytes < KVLIFT_GPU_WINDOW ? o->bytes
-						     : KVLIFT_GPU_WINDOW;
-	return bytes / block;
 }
 
 int kvl_gpu_open(int dirfd, size_t block, const struct kvlift_gpu_opts *opts,
