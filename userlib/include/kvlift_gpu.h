@@ -212,12 +212,13 @@ struct kvlift_gpu_req {
  * child calls return -ENODEV, and kvlift_gpu_close() frees the handle.
  *
  * Return: 0; -EINVAL: bad options; -EOPNOTSUPP: the module has no KVLIFT_F_GPU,
- * or the pool no memory; -ELIBACC: there is no libcuda.so.1; -ENOSYS: the
- * driver is older than CUDA 12.0; -ENODEV: there is no such device; -ENOMEM:
- * the device, or the host, has not so much memory; -EFAULT: @memory is not of
- * that device; -EACCES, -EDQUOT, -ENOSPC, -EUSERS: see struct kvlift_mover;
- * -EMEDIUMTYPE: the directory is not in the pool; what registration gives; or
- * another negative errno. Nothing is left behind then.
+ * or the pool no memory, or no tier cxl but window_cxl_bytes is not 0;
+ * -ELIBACC: there is no libcuda.so.1; -ENOSYS: the driver is older than CUDA
+ * 12.0; -ENODEV: there is no such device; -ENOMEM: the device, or the host, has
+ * not so much memory; -EFAULT: @memory is not of that device; -EACCES, -EDQUOT,
+ * -ENOSPC, -EUSERS: see struct kvlift_mover; -EMEDIUMTYPE: the directory is not
+ * in the pool; what registration gives; or another negative errno. Nothing is
+ * left behind then.
  */
 int kvlift_gpu_attach(const struct kvlift_pool *pool, const char *dir,
 		      const struct kvlift_gpu_opts *opts,
