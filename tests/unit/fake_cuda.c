@@ -302,7 +302,15 @@ static kvl_cu_result host_pointer(kvl_cu_ptr *ptr, void *at, unsigned int flags)
 						   : KVL_CU_INVALID_VALUE);
 }
 
-static kvl_cu_result stream_create(kvl_cu_stream *stream, unsigned int flags)
+static kvl_cu_result priority_range(int *least, int *greatest)
+{
+	*least = 0;
+	*greatest = FAKE_CUDA_FIRST;
+	return KVL_CU_SUCCESS;
+}
+
+static kvl_cu_result stream_priority(kvl_cu_stream *stream, unsigned int flags,
+				     int priority)
 {
 	kvl_cu_result r = begin();
 
@@ -313,7 +321,13 @@ static kvl_cu_result stream_create(kvl_cu_stream *stream, unsigned int flags)
 	control.streams++;
 	*stream = new_stream();
 	((struct stream *)*stream)->device = current - 1;
+	((struct stream *)*stream)->priority = priority;
 	return end(KVL_CU_SUCCESS);
+}
+
+static kvl_cu_result stream_create(kvl_cu_stream *stream, unsigned int flags)
+{
+	return stream_priority(stream, flags, 0);
 }
 
 static kvl_cu_result stream_destroy(kvl_cu_stream stream)
@@ -559,6 +573,7 @@ static kvl_cu_result launch(kvl_cu_function fn, unsigned int grid,
 		control.wrong++;
 		return end(KVL_CU_INVALID_VALUE);
 	}
+	control.priority = ((struct stream *)stream)->priority;
 	if (b->count > control.launched)
 		control.launched = b->count;
 	w.launch = malloc(sizeof(*w.launch));
@@ -589,6 +604,8 @@ kvl_cu_result cuGetProcAddress_v2(const char *symbol, void **fn, int version,
 		KVL_CU_KERNEL_CALLS(ENTRY){ "cuThreadExchangeStreamCaptureMode",
 					    10010, (void *)capture },
 		{ "cuStreamIsCapturing", 10000, (void *)capturing },
+		{ "cuCtxGetStreamPriorityRange", 5050, (void *)priority_range },
+		{ "cuStreamCreateWithPriority", 5050, (void *)stream_priority },
 		{ "cuMemcpyBatchAsync", 12080, (void *)batch12 },
 		{ "cuMemcpyBatchAsync", 13000, (void *)batch13 },
 	};

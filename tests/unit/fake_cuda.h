@@ -15,6 +15,9 @@
 /* Registered memory is there on the device, and not where the host has it. */
 #define FAKE_CUDA_BIAS 0x100000000000ULL
 
+/* The greatest priority of streams. */
+#define FAKE_CUDA_FIRST (-5)
+
 /**
  * struct fake_cuda - what is to happen, and what has happened
  * @driver:	version
@@ -40,6 +43,7 @@
  * @asyncs:	calls of cuMemcpyAsync
  * @launches:	of kernels
  * @launched:	most copies in one
+ * @priority:	of the stream of the last
  * @largest:	most copies in a call
  * @registrations: that there are, as the next five
  * @wrong:	calls that a real driver would have refused, or worse
@@ -62,6 +66,7 @@ struct fake_cuda {
 	unsigned int slow_us, kernel_us[2];
 	unsigned int batches12, batches13, asyncs, largest;
 	unsigned int launches, launched;
+	int priority;
 	unsigned int registrations, allocations, streams, events, contexts;
 	unsigned int modules;
 	unsigned int registered; /* so far */

@@ -29,7 +29,7 @@ struct work {
 
 struct stream {
 	pthread_t thread;
-	int device;
+	int device, priority;
 	struct work *first, **last;
 	bool busy, stop;
 };

@@ -140,6 +140,10 @@ calls(struct kvl_cu *cu, void *p, int i, unsigned int u, size_t n, kvl_cu_ptr d)
 	SAME_CALL(cu->capture, PFN_cuThreadExchangeStreamCaptureMode_v10010,
 		  &i);
 	SAME_CALL(cu->capturing, PFN_cuStreamIsCapturing_v10000, p, &i);
+	SAME_CALL(cu->stream_priority, PFN_cuStreamCreateWithPriority_v5050, &p,
+		  u, i);
+	SAME_CALL(cu->priority_range, PFN_cuCtxGetStreamPriorityRange_v5050, &i,
+		  &i);
 	SAME_CALL((kvl_cu_get_proc)p, PFN_cuGetProcAddress_v12000, p, &p, i, d,
 		  &i);
 #if CUDA_VERSION >= 12080

@@ -146,6 +146,25 @@ static void chosen_where_it_is_quicker(void)
 	close_cuda(gpu);
 }
 
+/* Before what waits of the application; without that where it is not there. */
+static void goes_first(void)
+{
+	static const char *const calls[] = { NULL, "cuStreamCreateWithPriority",
+					     "cuCtxGetStreamPriorityRange" };
+	struct kvlift_gpu *gpu;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		cuda->hidden = calls[i];
+		gpu = open_chosen();
+		cuda->priority = 1;
+		copy_some(gpu, WINDOW, 15);
+		CHECK_EQ(cuda->priority, i ? 0 : FAKE_CUDA_FIRST);
+		CHECK_EQ(cuda->streams, KVL_GPU_DIRS);
+		close_cuda(gpu);
+	}
+}
+
 static void chosen_for_one_direction(void)
 {
 	struct kvlift_gpu_opts o = opts();
@@ -445,6 +464,7 @@ int main(void)
 	fake_reset();
 	load_fake();
 	CASE(chosen_where_it_is_quicker);
+	CASE(goes_first);
 	CASE(chosen_for_one_direction);
 	CASE(not_chosen_where_it_is_slower);
 	CASE(how_much_quicker);

@@ -100,14 +100,29 @@ static kvl_cu_result create_events(struct kvl_cuda *c, kvl_cu_event *events,
 	return r;
 }
 
+/*
+ * Thread blocks of the copy kernel go before those of the application that
+ * wait; none that runs makes room for them. A copy engine knows no priorities.
+ */
+static kvl_cu_result create_stream(struct kvl_cuda *c, unsigned int dir)
+{
+	int least, greatest;
+
+	if (dir != KVL_GPU_PEER && c->cu.stream_priority &&
+	    c->cu.priority_range && !c->cu.priority_range(&least, &greatest) &&
+	    !c->cu.stream_priority(&c->stream[dir], KVL_CU_STREAM_NON_BLOCKING,
+				   greatest))
+		return KVL_CU_SUCCESS;
+	return c->cu.stream_create(&c->stream[dir], KVL_CU_STREAM_NON_BLOCKING);
+}
+
 static int open_streams(struct kvl_cuda *c)
 {
 	kvl_cu_result r = KVL_CU_SUCCESS;
 	unsigned int dir;
 
 	for (dir = 0; dir < KVL_GPU_DIRS && !r; dir++) {
-		r = c->cu.stream_create(&c->stream[dir],
-					KVL_CU_STREAM_NON_BLOCKING);
+		r = create_stream(c, dir);
 		if (r)
 			c->stream[dir] = NULL;
 	}

@@ -130,6 +130,10 @@ typedef kvl_cu_result (*kvl_cu_batch12)(kvl_cu_ptr *dsts, kvl_cu_ptr *srcs,
 					size_t *fail_idx, kvl_cu_stream stream);
 typedef kvl_cu_result (*kvl_cu_capture)(int *mode);
 typedef kvl_cu_result (*kvl_cu_capturing)(kvl_cu_stream stream, int *status);
+typedef kvl_cu_result (*kvl_cu_stream_priority)(kvl_cu_stream *stream,
+						unsigned int flags,
+						int priority);
+typedef kvl_cu_result (*kvl_cu_priority_range)(int *least, int *greatest);
 typedef kvl_cu_result (*kvl_cu_get_proc)(const char *symbol, void **fn,
 					 int version, unsigned long long flags,
 					 int *status);
@@ -142,6 +146,8 @@ typedef kvl_cu_result (*kvl_cu_get_proc)(const char *symbol, void **fn,
  * @batch12:	see above
  * @capture:	cuThreadExchangeStreamCaptureMode, or NULL
  * @capturing:	cuStreamIsCapturing, or NULL
+ * @stream_priority: cuStreamCreateWithPriority, or NULL
+ * @priority_range: cuCtxGetStreamPriorityRange, or NULL
  */
 struct kvl_cu {
 #define KVL_CU_MEMBER(member, name, version, args) kvl_cu_result(*member) args;
@@ -154,6 +160,8 @@ struct kvl_cu {
 	kvl_cu_batch12 batch12;
 	kvl_cu_capture capture;
 	kvl_cu_capturing capturing;
+	kvl_cu_stream_priority stream_priority;
+	kvl_cu_priority_range priority_range;
 };
 
 /**

@@ -63,6 +63,10 @@ static void find_others(struct kvl_cu *cu, kvl_cu_get_proc get)
 		get, "cuThreadExchangeStreamCaptureMode", 10010);
 	cu->capturing =
 		(kvl_cu_capturing)find(get, "cuStreamIsCapturing", 10000);
+	cu->stream_priority = (kvl_cu_stream_priority)find(
+		get, "cuStreamCreateWithPriority", 5050);
+	cu->priority_range = (kvl_cu_priority_range)find(
+		get, "cuCtxGetStreamPriorityRange", 5050);
 	cu->has_kernels = true;
 #define FIND(member, name, version, args)                             \
 	cu->member = (kvl_cu_result(*) args)find(get, name, version); \
