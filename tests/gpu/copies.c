@@ -4,6 +4,7 @@
  * library's own, driven by commands of the pool in user space.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../userlib/src/gpu.h"
@@ -214,15 +215,19 @@ static int one_path(struct pass *p, const struct config *c, int way,
 		.block = p->a->block,
 		.note = by->path == chosen ? "chosen by attach" : NULL,
 	};
+	char text[128];
 	int ret = 0;
 
 	if (by->rate) {
+		/* The mover's: it is idle, and looks when commands come. */
 		kvl_cuda_use(cuda, dir, by);
 		ret = measure(p, c, way, &r);
 		if (is_kernel && !cuda->kernel)
-			r.note = "a launch failed: not the kernel's";
+			r.note = "it was given up meanwhile: not the kernel's";
 	} else {
-		r.note = "the driver takes no kernel";
+		snprintf(text, sizeof(text), "no kernel: %s",
+			 kvlift_strerror(p->a->info.kernel_error));
+		r.note = p->a->info.kernel_error ? text : "no kernel";
 	}
 	row_print(&r);
 	return ret;

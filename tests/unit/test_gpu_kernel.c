@@ -113,6 +113,15 @@ static struct kvlift_gpu *open_chosen(void)
 	return open_until(&o, KERNEL, KERNEL);
 }
 
+static int kernel_error(struct kvlift_gpu *gpu)
+{
+	struct kvlift_gpu_info info;
+
+	CHECK_EQ(kvlift_gpu_info(gpu, &info), 0);
+	CHECK_EQ(info.pad, 0);
+	return info.kernel_error;
+}
+
 static void check_paths(struct kvlift_gpu *gpu, unsigned int in,
 			unsigned int out)
 {
@@ -138,6 +147,7 @@ static void chosen_where_it_is_quicker(void)
 	unsigned int copies = driver_copies(), launches = cuda->launches;
 
 	check_paths(gpu, KERNEL, KERNEL);
+	CHECK_EQ(kernel_error(gpu), 0);
 	copy_some(gpu, WINDOW, 1);
 	copy_some(gpu, 6, 2);
 	CHECK_EQ(driver_copies(), copies);
@@ -193,6 +203,7 @@ static void not_chosen_where_it_is_slower(void)
 	launches = cuda->launches;
 	CHECK(launches > 0);
 	check_paths(gpu, BATCH, BATCH);
+	CHECK_EQ(kernel_error(gpu), 0);
 	copy_some(gpu, WINDOW, 4);
 	CHECK_EQ(cuda->launches, launches);
 	close_cuda(gpu);
@@ -222,10 +233,13 @@ static void not_there(void)
 	for (i = 0; i < 6; i++) {
 		kernels(0, 0);
 		cuda->hidden = i < 4 ? needed[i] : NULL;
-		cuda->load = i == 4 ? KVL_CU_NOT_SUPPORTED : 0;
+		cuda->load = i == 4 ? KVL_CU_PTX_VERSION : 0;
 		o.flags = i == 5 ? KVLIFT_GPU_NO_KERNEL : 0;
 		gpu = open_slow(&o);
 		check_paths(gpu, BATCH, BATCH);
+		CHECK_EQ(kernel_error(gpu), i < 4    ? -ENOSYS
+					    : i == 4 ? -ENOEXEC
+						     : 0);
 		CHECK_EQ(cuda->modules, 0);
 		copy_some(gpu, WINDOW, 5);
 		CHECK_EQ(cuda->launches, 0);
@@ -245,6 +259,7 @@ static void not_without_registration(void)
 	CHECK_EQ(kvlift_gpu_info(gpu, &info), 0);
 	CHECK_EQ(info.path_in, KVLIFT_GPU_PATH_ASYNC);
 	CHECK_EQ(info.path_out, KVLIFT_GPU_PATH_ASYNC);
+	CHECK_EQ(info.kernel_error, 0);
 	copy_some(gpu, WINDOW, 6);
 	CHECK_EQ(cuda->launches, 0);
 	close_cuda(gpu);
@@ -302,6 +317,7 @@ static void launch_fails(void)
 	check_paths(gpu, BATCH, BATCH);
 	CHECK_EQ(kvlift_gpu_info(gpu, &info), 0);
 	CHECK_EQ(info.copy_errors, 0);
+	CHECK_EQ(info.kernel_error, -ENOMEM);
 	CHECK_EQ(info.batch_in, c->by_driver[KVL_GPU_IN].batch);
 	CHECK_EQ(info.rate_out, c->by_driver[KVL_GPU_OUT].rate);
 	close_cuda(gpu);
@@ -319,6 +335,7 @@ static void launch_fails_at_once(void)
 	CHECK_EQ(cuda->launches, 1);
 	cuda->launch = 0;
 	check_paths(gpu, BATCH, BATCH);
+	CHECK_EQ(kernel_error(gpu), -EOPNOTSUPP);
 	copy_some(gpu, WINDOW, 12);
 	CHECK_EQ(cuda->launches, 1);
 	close_cuda(gpu);

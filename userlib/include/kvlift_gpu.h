@@ -141,6 +141,11 @@ struct kvlift_gpu_opts {
  * @copy_errors: commands that the mover has ended with an error
  * @path_in:	enum kvlift_gpu_path of blocks that are copied to the GPU
  * @path_out:	and from it
+ * @kernel_error: why no kernel can copy blocks, a negative errno: -ENOSYS or
+ *		-ENOEXEC, the driver has none or cannot translate the library's;
+ *		what a launch gave; 0: one does, or was slower, or was not
+ *		tried, since blocks are too large or because of @flags
+ * @pad:	zero
  * @reserved:	zero
  */
 struct kvlift_gpu_info {
@@ -162,7 +167,9 @@ struct kvlift_gpu_info {
 	uint64_t copy_errors;
 	uint32_t path_in;
 	uint32_t path_out;
-	uint64_t reserved[3];
+	int32_t kernel_error;
+	uint32_t pad;
+	uint64_t reserved[2];
 };
 
 /**
@@ -208,8 +215,10 @@ struct kvlift_gpu_req {
  * registers the window and ends then. The first part of the window is
  * registered before this returns, and some 60 ms of copies show how many blocks
  * are best copied at a time, and which directions a kernel copies quicker,
- * which leaves @memory as it was. After fork(2) only the parent has it: in the
- * child calls return -ENODEV, and kvlift_gpu_close() frees the handle.
+ * which leaves @memory as it was. The first time on a machine the driver
+ * translates that kernel from PTX, which takes time of its own. After fork(2)
+ * only the parent has it: in the child calls return -ENODEV, and
+ * kvlift_gpu_close() frees the handle.
  *
  * Return: 0; -EINVAL: bad options; -EOPNOTSUPP: the module has no KVLIFT_F_GPU,
  * or the pool no memory, or no tier cxl but window_cxl_bytes is not 0;

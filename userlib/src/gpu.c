@@ -336,6 +336,8 @@ int kvlift_gpu_info(const struct kvlift_gpu *gpu, struct kvlift_gpu_info *info)
 		__atomic_load_n(&be->paths[KVL_GPU_IN], __ATOMIC_RELAXED);
 	info->path_out =
 		__atomic_load_n(&be->paths[KVL_GPU_OUT], __ATOMIC_RELAXED);
+	info->kernel_error =
+		__atomic_load_n(&be->kernel_error, __ATOMIC_RELAXED);
 	info->releases = atomic_load(&gpu->rel.waiting);
 	info->late = atomic_load(&gpu->rel.late);
 	info->copy_errors = atomic_load(&gpu->errors);

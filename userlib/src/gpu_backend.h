@@ -54,6 +54,7 @@ struct kvl_gpu_ops;
  *		mover runs only it changes them, atomically
  * @batch:	blocks of a batch
  * @rate:	measured bytes per second, 0: not measured
+ * @kernel_error: why there is no kernel to copy with, or 0; changes as @paths
  */
 struct kvl_gpu_backend {
 	const struct kvl_gpu_ops *ops;
@@ -65,6 +66,7 @@ struct kvl_gpu_backend {
 	unsigned int paths[KVL_GPU_DIRS];
 	unsigned int batch[KVL_GPU_DIRS];
 	uint64_t rate[KVL_GPU_DIRS];
+	int kernel_error;
 };
 
 /**

@@ -28,7 +28,12 @@ typedef unsigned long long kvl_cu_ptr;
 #define KVL_CU_NO_DEVICE	  100
 #define KVL_CU_INVALID_DEVICE	  101
 #define KVL_CU_INVALID_CONTEXT	  201
+#define KVL_CU_NO_BINARY	  209
 #define KVL_CU_PEER_UNSUPPORTED	  217
+#define KVL_CU_INVALID_PTX	  218
+#define KVL_CU_NO_JIT		  221
+#define KVL_CU_PTX_VERSION	  222
+#define KVL_CU_JIT_DISABLED	  223
 #define KVL_CU_INVALID_HANDLE	  400
 #define KVL_CU_NOT_FOUND	  500
 #define KVL_CU_NOT_READY	  600

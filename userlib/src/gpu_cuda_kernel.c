@@ -19,22 +19,26 @@ _Static_assert(sizeof(struct kvl_cu_blocks) <= 4096, "parameters of a kernel");
 /* Translates it for the device. Without it copies are made as they would be. */
 void kvl_cuda_load_kernel(struct kvl_cuda *c)
 {
-	if (!c->cu.has_kernels)
-		return;
-	if (c->cu.module_load(&c->module, kvl_cu_ptx)) {
+	kvl_cu_result r = KVL_CU_NOT_FOUND;
+
+	if (c->cu.has_kernels)
+		r = c->cu.module_load(&c->module, kvl_cu_ptx);
+	if (r)
 		c->module = NULL;
-		return;
-	}
-	if (c->cu.module_function(&c->kernel, c->module, KVL_CU_KERNEL))
+	else
+		r = c->cu.module_function(&c->kernel, c->module, KVL_CU_KERNEL);
+	if (r)
 		c->kernel = NULL;
+	c->be.kernel_error = kvl_cu_error(r);
 }
 
 /* It will do no better with others. */
-static void drop_kernel(struct kvl_cuda *c)
+static void drop_kernel(struct kvl_cuda *c, int error)
 {
 	unsigned int dir;
 
 	c->kernel = NULL;
+	__atomic_store_n(&c->be.kernel_error, error, __ATOMIC_RELAXED);
 	for (dir = 0; dir < KVL_GPU_DIRS; dir++)
 		if (c->be.paths[dir] == KVLIFT_GPU_PATH_KERNEL)
 			kvl_cuda_use(c, dir, &c->by_driver[dir]);
@@ -79,15 +83,16 @@ bool kvl_cuda_launch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 	struct kvl_cu_blocks b;
 	void *params[] = { &b };
 	unsigned int grid;
+	kvl_cu_result r;
 
 	if (!c->kernel || !set_blocks(c, dir, copies, count, &b))
 		return false;
 	grid = b.count * b.parts;
 	if (grid > KVL_CU_GRID)
 		grid = KVL_CU_GRID;
-	if (!c->cu.launch(c->kernel, grid, 1, 1, KVL_CU_THREADS, 1, 1, 0,
-			  c->stream[dir], params, NULL))
-		return true;
-	drop_kernel(c);
-	return false;
+	r = c->cu.launch(c->kernel, grid, 1, 1, KVL_CU_THREADS, 1, 1, 0,
+			 c->stream[dir], params, NULL);
+	if (r)
+		drop_kernel(c, kvl_cu_error(r));
+	return !r;
 }

@@ -23,6 +23,12 @@ int kvl_cu_error(kvl_cu_result r)
 		return -ENODEV;
 	case KVL_CU_STUB_LIBRARY:
 		return -ELIBACC;
+	case KVL_CU_NO_BINARY:
+	case KVL_CU_INVALID_PTX:
+	case KVL_CU_NO_JIT:
+	case KVL_CU_PTX_VERSION:
+	case KVL_CU_JIT_DISABLED:
+		return -ENOEXEC;
 	case KVL_CU_ALREADY_REGISTERED:
 		return -EALREADY;
 	case KVL_CU_NOT_PERMITTED:
