@@ -253,6 +253,27 @@ static kvl_cu_result pointer_attr(void *value, int attr, kvl_cu_ptr ptr)
 	return end(found ? KVL_CU_SUCCESS : KVL_CU_INVALID_VALUE);
 }
 
+static kvl_cu_result mem_range(kvl_cu_ptr *start, size_t *bytes, kvl_cu_ptr ptr)
+{
+	kvl_cu_result r = begin();
+	unsigned int i;
+
+	if (r)
+		return r;
+	for (i = 0; i < MOST; i++) {
+		*start = (uintptr_t)allocated[i].at;
+		*bytes = allocated[i].bytes;
+		if (!*start || ptr < *start || ptr - *start >= *bytes)
+			continue;
+		if (control.mapping) {
+			*start = ptr - (ptr - *start) % control.mapping;
+			*bytes = control.mapping;
+		}
+		return end(KVL_CU_SUCCESS);
+	}
+	return end(KVL_CU_NOT_FOUND);
+}
+
 static kvl_cu_result host_register(void *at, size_t bytes, unsigned int flags)
 {
 	kvl_cu_result r = begin();

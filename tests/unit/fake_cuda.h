@@ -25,6 +25,7 @@
  * @init:	result of cuInit
  * @batch:	result of cuMemcpyBatchAsync, 0: it works
  * @room:	bytes of memory of the device
+ * @mapping:	bytes that are mapped at a time, 0: all of an allocation
  * @register_fails: registration of this number, from 1, fails; 0: none does
  * @bad_copy:	address on the device whose copies fail at once
  * @dies:	copies end, but events tell of an error
@@ -54,7 +55,7 @@ struct fake_cuda {
 	int driver;
 	const char *hidden;
 	int init, batch;
-	size_t room;
+	size_t room, mapping;
 	unsigned int register_fails;
 	uint64_t bad_copy;
 	bool dies, is_capturing;

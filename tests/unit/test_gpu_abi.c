@@ -137,6 +137,7 @@ calls(struct kvl_cu *cu, void *p, int i, unsigned int u, size_t n, kvl_cu_ptr d)
 	SAME_CALL(cu->event_record, PFN_cuEventRecord_v2000, p, p);
 	SAME_CALL(cu->event_query, PFN_cuEventQuery_v2000, p);
 	SAME_CALL(cu->copy, PFN_cuMemcpyAsync_v4000, d, d, n, p);
+	SAME_CALL(cu->mem_range, PFN_cuMemGetAddressRange_v3020, &d, &n, d);
 	SAME_CALL(cu->module_load, PFN_cuModuleLoadData_v2000, &p, p);
 	SAME_CALL(cu->module_unload, PFN_cuModuleUnload_v2000, p);
 	SAME_CALL(cu->module_function, PFN_cuModuleGetFunction_v2000, &p, p, p);

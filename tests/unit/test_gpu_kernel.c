@@ -222,23 +222,23 @@ static void how_much_quicker(void)
 /* It would be quicker, but it is not there, or must not be. */
 static void not_there(void)
 {
-	static const char *const needed[] = { "cuModuleLoadData",
-					      "cuModuleUnload",
-					      "cuModuleGetFunction",
-					      "cuLaunchKernel" };
+	static const char *const needed[] = {
+		"cuModuleLoadData", "cuMemGetAddressRange", "cuModuleUnload",
+		"cuModuleGetFunction", "cuLaunchKernel"
+	};
 	struct kvlift_gpu_opts o = opts();
 	struct kvlift_gpu *gpu;
 	unsigned int i;
 
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < 7; i++) {
 		kernels(0, 0);
-		cuda->hidden = i < 4 ? needed[i] : NULL;
-		cuda->load = i == 4 ? KVL_CU_PTX_VERSION : 0;
-		o.flags = i == 5 ? KVLIFT_GPU_NO_KERNEL : 0;
+		cuda->hidden = i < 5 ? needed[i] : NULL;
+		cuda->load = i == 5 ? KVL_CU_PTX_VERSION : 0;
+		o.flags = i == 6 ? KVLIFT_GPU_NO_KERNEL : 0;
 		gpu = open_slow(&o);
 		check_paths(gpu, BATCH, BATCH);
-		CHECK_EQ(kernel_error(gpu), i < 4    ? -ENOSYS
-					    : i == 4 ? -ENOEXEC
+		CHECK_EQ(kernel_error(gpu), i < 5    ? -ENOSYS
+					    : i == 5 ? -ENOEXEC
 						     : 0);
 		CHECK_EQ(cuda->modules, 0);
 		copy_some(gpu, WINDOW, 5);
@@ -263,6 +263,33 @@ static void not_without_registration(void)
 	copy_some(gpu, WINDOW, 6);
 	CHECK_EQ(cuda->launches, 0);
 	close_cuda(gpu);
+}
+
+/* Memory of the caller: all of one mapping, or there may be holes in it. */
+static void not_over_holes(void)
+{
+	char *memory = new_memory((SLOTS + 2) * FAKE_BLOCK);
+	struct kvlift_gpu_opts o = opts();
+	struct kvlift_gpu *gpu;
+
+	o.memory = kvl_ptr(memory) + FAKE_BLOCK;
+	kernels(0, 0);
+	gpu = open_until(&o, KERNEL, KERNEL);
+	check_paths(gpu, KERNEL, KERNEL);
+	copy_some(gpu, WINDOW, 16);
+	kvlift_gpu_close(gpu);
+	fake_check_closed();
+	/* The first of these has all but the last block. */
+	cuda->mapping = SLOTS * FAKE_BLOCK;
+	cuda->launches = 0;
+	gpu = open_slow(&o);
+	check_paths(gpu, BATCH, BATCH);
+	CHECK_EQ(kernel_error(gpu), -EFAULT);
+	copy_some(gpu, WINDOW, 17);
+	CHECK_EQ(cuda->launches, 0);
+	kvlift_gpu_close(gpu);
+	end_memory(memory);
+	check_clean();
 }
 
 /* What the kernel cannot copy the driver does; then it goes on as before. */
@@ -487,6 +514,7 @@ int main(void)
 	CASE(how_much_quicker);
 	CASE(not_there);
 	CASE(not_without_registration);
+	CASE(not_over_holes);
 	CASE(not_for_this_batch);
 	CASE(launch_fails);
 	CASE(launch_fails_at_once);

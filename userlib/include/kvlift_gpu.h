@@ -143,7 +143,8 @@ struct kvlift_gpu_opts {
  * @path_out:	and from it
  * @kernel_error: why no kernel can copy blocks, a negative errno: -ENOSYS or
  *		-ENOEXEC, the driver has none or cannot translate the library's;
- *		what a launch gave; 0: one does, or was slower, or was not
+ *		-EFAULT, memory of the caller is not one mapping; what a launch
+ *		gave; 0: one does, or was slower, or was not
  *		tried, since blocks are too large or because of @flags
  * @pad:	zero
  * @reserved:	zero

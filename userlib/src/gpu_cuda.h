@@ -112,6 +112,8 @@ struct kvl_cu_copy_attr {
 
 /* The same for a kernel: without one of them there is none. */
 #define KVL_CU_KERNEL_CALLS(X)                                        \
+	X(mem_range, "cuMemGetAddressRange", 3020,                    \
+	  (kvl_cu_ptr *, size_t *, kvl_cu_ptr))                       \
 	X(module_load, "cuModuleLoadData", 2000,                      \
 	  (kvl_cu_module *, const void *))                            \
 	X(module_unload, "cuModuleUnload", 2000, (kvl_cu_module))     \

@@ -11,16 +11,39 @@
  * streams or events between a kernel and the host. It needs no
  * __threadfence_system(), which orders stores of a kernel that still runs.
  */
+#include <errno.h>
+
 #include "gpu_cuda.h"
 
 _Static_assert(KVL_CU_BLOCKS >= KVL_GPU_BATCH_MAX, "a batch is a launch");
 _Static_assert(sizeof(struct kvl_cu_blocks) <= 4096, "parameters of a kernel");
+
+/*
+ * A bad address is an error of one copy by the driver, but the end of the
+ * context when a kernel uses it. So memory of the caller has to be one mapping
+ * as a whole; cuMemGetAddressRange tells that of reserved addresses, too, where
+ * RANGE_SIZE of cuPointerGetAttribute has all that is reserved.
+ */
+static bool is_all_mapped(struct kvl_cuda *c)
+{
+	kvl_cu_ptr start = 0, end = c->be.base + c->be.bytes;
+	size_t bytes = 0;
+
+	if (c->memory)
+		return true;
+	return !c->cu.mem_range(&start, &bytes, c->be.base) &&
+	       start <= c->be.base && bytes >= end - start;
+}
 
 /* Translates it for the device. Without it copies are made as they would be. */
 void kvl_cuda_load_kernel(struct kvl_cuda *c)
 {
 	kvl_cu_result r = KVL_CU_NOT_FOUND;
 
+	if (c->cu.has_kernels && !is_all_mapped(c)) {
+		c->be.kernel_error = -EFAULT;
+		return;
+	}
 	if (c->cu.has_kernels)
 		r = c->cu.module_load(&c->module, kvl_cu_ptx);
 	if (r)
