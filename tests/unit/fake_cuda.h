@@ -39,6 +39,7 @@
  * @peer_copies: from device to device
  * @slow_us:	each copy takes so long
  * @kernel_us:	and each launch that reads the host's memory, or writes it
+ * @held:	launches wait as long as this is set, as if for processors
  * @batches12:	calls of the prototype of 12.8
  * @batches13:	and of 13.0
  * @asyncs:	calls of cuMemcpyAsync
@@ -58,7 +59,7 @@ struct fake_cuda {
 	size_t room, mapping;
 	unsigned int register_fails;
 	uint64_t bad_copy;
-	bool dies, is_capturing;
+	bool dies, is_capturing, held;
 	int load, launch;
 	int peer;
 	bool cannot, no_peer_batch;

@@ -91,12 +91,15 @@ static bool is_registered(uint64_t ptr, size_t bytes)
 /* It reaches memory of devices, and the host's where the device has it mapped. */
 static void run_kernel(const struct launch *l)
 {
+	const struct timespec pause = { 0, 1000000 };
 	struct timespec t = { 0, l->us * 1000L };
 	struct ptx_range ranges[2 * MOST];
 	unsigned int i, n = 0;
 
 	if (t.tv_nsec)
 		nanosleep(&t, NULL);
+	while (__atomic_load_n(&control.held, __ATOMIC_RELAXED))
+		nanosleep(&pause, NULL);
 	pthread_mutex_lock(&lock);
 	for (i = 0; i < MOST; i++) {
 		if (allocated[i].at)

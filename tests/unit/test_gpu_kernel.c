@@ -403,6 +403,41 @@ static void slow_kernel(void)
 	close_cuda(gpu);
 }
 
+/* It gets no processor for long: only what was launched waits for one. */
+static void starved(void)
+{
+	struct kvlift_gpu_opts o = opts();
+	struct kvlift_gpu *gpu;
+	unsigned int launches, i;
+
+	o.deadline_ms = 400;
+	kernels(0, 0);
+	gpu = open_until(&o, KERNEL, KERNEL);
+	check_paths(gpu, KERNEL, KERNEL);
+	__atomic_store_n(&cuda->held, true, __ATOMIC_RELAXED);
+	fill(fake.window, FAKE_BLOCK, 18, 0);
+	fake_copy(KVLIFT_CMD_IN, 0, 7);
+	fake_kick();
+	for (i = 0; i < 30000 && !kernel_error(gpu); i++)
+		fake_pause_us(1000);
+	CHECK_EQ(kernel_error(gpu), -ETIME);
+	check_paths(gpu, BATCH, BATCH);
+	launches = cuda->launches;
+	fake_copy(KVLIFT_CMD_OUT, 1, 8);
+	fake_wait(1);
+	CHECK_EQ(fake.order[0], 1);
+	CHECK_EQ(fake_res(0), FAKE_NOT_DONE);
+	__atomic_store_n(&cuda->held, false, __ATOMIC_RELAXED);
+	fake_wait(2);
+	CHECK_EQ(fake_res(0), 0);
+	CHECK_EQ(wrong((char *)(uintptr_t)kvlift_gpu_base(gpu) + 7 * FAKE_BLOCK,
+		       FAKE_BLOCK, 18, 0),
+		 0);
+	copy_some(gpu, WINDOW, 19);
+	CHECK_EQ(cuda->launches, launches);
+	close_cuda(gpu);
+}
+
 static void closed_in_flight(void)
 {
 	struct kvlift_gpu *gpu = open_chosen();
@@ -520,6 +555,7 @@ int main(void)
 	CASE(launch_fails_at_once);
 	CASE(more_than_a_launch_takes);
 	CASE(slow_kernel);
+	CASE(starved);
 	CASE(closed_in_flight);
 	CASE(device_dies);
 	CASE(blocks_of_other_sizes);

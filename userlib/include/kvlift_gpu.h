@@ -68,6 +68,10 @@ enum kvlift_gpu_path {
 /*
  * Copy no blocks by a kernel, whatever is quicker: all multiprocessors are the
  * application's, and copies do not wait for its kernels to leave some free.
+ * Without it a kernel of the application that holds all of them for twice
+ * deadline_ms makes the attachment fail, and blocks that only the GPU had are
+ * lost: one of the library goes before others that wait, but interrupts none.
+ * After half of deadline_ms no other is launched.
  */
 #define KVLIFT_GPU_NO_KERNEL (1u << 1)
 
@@ -143,9 +147,10 @@ struct kvlift_gpu_opts {
  * @path_out:	and from it
  * @kernel_error: why no kernel can copy blocks, a negative errno: -ENOSYS or
  *		-ENOEXEC, the driver has none or cannot translate the library's;
- *		-EFAULT, memory of the caller is not one mapping; what a launch
- *		gave; 0: one does, or was slower, or was not
- *		tried, since blocks are too large or because of @flags
+ *		-EFAULT, memory of the caller is not one mapping; -ETIME, it
+ *		took half of deadline_ms; or what a launch gave. 0: one does, or
+ *		was slower, or was not tried: blocks are too large, or flags
+ *		of struct kvlift_gpu_opts forbid it
  * @pad:	zero
  * @reserved:	zero
  */

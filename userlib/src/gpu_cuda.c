@@ -220,6 +220,10 @@ static int open_cuda(const struct kvlift_gpu_opts *opts, size_t block,
 		.batch = { 1, 1, 1 },
 	};
 	c->no_kernel = opts->flags & KVLIFT_GPU_NO_KERNEL;
+	/* Half of a deadline. */
+	c->patience_ns = (opts->deadline_ms ? opts->deadline_ms
+					    : KVLIFT_MOVER_DEADLINE_MS) *
+			 500000ull;
 	/* The largest that a window can be. */
 	c->nr_pieces = KVLIFT_MOVER_WINDOW_MAX * block / KVL_GPU_PIECE + 1;
 	c->piece = calloc(c->nr_pieces, sizeof(*c->piece));

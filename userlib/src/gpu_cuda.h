@@ -194,6 +194,8 @@ struct kvl_cuda_way {
  * registered
  * @module:	of @kernel
  * @kernel:	NULL: it is not there, or has failed
+ * @patience_ns: a launch that has not ended after this is the last one
+ * @launched_ns: of batches: when, 0: not by the kernel; the mover's
  * @by_driver:	what the driver's own copies were measured to do
  * @by_kernel:	and what the kernel
  * @dsts:	of the batch that is being begun, as the next two; the mover's
@@ -212,6 +214,7 @@ struct kvl_cuda {
 	size_t nr_pieces;
 	kvl_cu_module module;
 	kvl_cu_function kernel;
+	uint64_t patience_ns, launched_ns[KVL_GPU_DIRS * KVL_GPU_FLIGHTS];
 	struct kvl_cuda_way by_driver[KVL_GPU_DIRS], by_kernel[KVL_GPU_DIRS];
 	kvl_cu_ptr dsts[KVL_GPU_BATCH_MAX], srcs[KVL_GPU_BATCH_MAX];
 	size_t sizes[KVL_GPU_BATCH_MAX];
@@ -245,8 +248,11 @@ static inline bool kvl_cuda_is_worth_it(uint64_t by_kernel, uint64_t by_driver)
 	return by_driver && by_kernel >= by_driver + by_driver / 20;
 }
 
-/* gpu_cuda_kernel.c. True: all have begun; false: none, copy them otherwise. */
+/* gpu_cuda_kernel.c. It is there, or kernel_error says why not. */
 void kvl_cuda_load_kernel(struct kvl_cuda *c);
+/* Copies are not made by it any more: it would do no better with others. */
+void kvl_cuda_drop_kernel(struct kvl_cuda *c, int error);
+/* True: all have begun; false: none, copy them otherwise. */
 bool kvl_cuda_launch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 		     const struct kvl_gpu_copy *copies, unsigned int count);
 

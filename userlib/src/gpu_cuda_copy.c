@@ -11,6 +11,7 @@
  */
 #include "gpu_cuda.h"
 #include "internal.h"
+#include "io.h"
 
 /* Addresses of copies, for the batch and one by one. */
 static void set_copies(struct kvl_cuda *c, enum kvl_gpu_dir dir,
@@ -76,6 +77,7 @@ int kvl_cuda_copy(struct kvl_gpu_backend *be, enum kvl_gpu_dir dir,
 	set_copies(c, dir, copies, count);
 	if (be->paths[dir] == KVLIFT_GPU_PATH_KERNEL)
 		is_done = kvl_cuda_launch(c, dir, copies, count);
+	c->launched_ns[tag] = is_done ? kvl_now_ns() : 0;
 	if (!is_done && is_batch)
 		is_done = copy_batch(c, dir, count) == KVL_CU_SUCCESS;
 	/*
@@ -131,7 +133,14 @@ int kvl_cuda_poll(struct kvl_gpu_backend *be, unsigned int tag)
 	struct kvl_cuda *c = (struct kvl_cuda *)be;
 	kvl_cu_result r = c->cu.event_query(c->tags[tag]);
 
-	if (r == KVL_CU_NOT_READY)
-		return 0;
-	return r ? -EIO : 1;
+	if (r != KVL_CU_NOT_READY)
+		return r ? -EIO : 1;
+	/*
+	 * The application's kernels leave it no multiprocessor. What has been
+	 * launched has to wait for them; nothing else does.
+	 */
+	if (c->kernel && c->launched_ns[tag] &&
+	    kvl_now_ns() - c->launched_ns[tag] > c->patience_ns)
+		kvl_cuda_drop_kernel(c, -ETIME);
+	return 0;
 }

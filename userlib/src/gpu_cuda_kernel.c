@@ -55,8 +55,7 @@ void kvl_cuda_load_kernel(struct kvl_cuda *c)
 	c->be.kernel_error = kvl_cu_error(r);
 }
 
-/* It will do no better with others. */
-static void drop_kernel(struct kvl_cuda *c, int error)
+void kvl_cuda_drop_kernel(struct kvl_cuda *c, int error)
 {
 	unsigned int dir;
 
@@ -116,6 +115,6 @@ bool kvl_cuda_launch(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 	r = c->cu.launch(c->kernel, grid, 1, 1, KVL_CU_THREADS, 1, 1, 0,
 			 c->stream[dir], params, NULL);
 	if (r)
-		drop_kernel(c, kvl_cu_error(r));
+		kvl_cuda_drop_kernel(c, kvl_cu_error(r));
 	return !r;
 }
