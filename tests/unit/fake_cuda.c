@@ -457,6 +457,7 @@ static kvl_cu_result add_copy(kvl_cu_ptr dst, kvl_cu_ptr src, size_t bytes,
 		return KVL_CU_INVALID_VALUE;
 	}
 	control.peer_copies += other >= 0;
+	control.tired = control.tires && control.launches;
 	copying++;
 	add(stream, &w);
 	return KVL_CU_SUCCESS;
@@ -602,7 +603,9 @@ static kvl_cu_result launch(kvl_cu_function fn, unsigned int grid,
 		.kernel = p,
 		.grid = grid,
 		.threads = threads,
-		.us = control.kernel_us[!is_device(b->dst[0], 1)],
+		.us = control.tired
+			      ? 50000
+			      : control.kernel_us[!is_device(b->dst[0], 1)],
 	};
 	memcpy(w.launch->params, b, p->bytes);
 	copying++;

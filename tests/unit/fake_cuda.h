@@ -39,6 +39,8 @@
  * @peer_copies: from device to device
  * @slow_us:	each copy takes so long
  * @kernel_us:	and each launch that reads the host's memory, or writes it
+ * @tires:	a launch is slow when the driver has copied after another one
+ * @tired:	it has
  * @held:	launches wait as long as this is set, as if for processors
  * @batches12:	calls of the prototype of 12.8
  * @batches13:	and of 13.0
@@ -59,7 +61,7 @@ struct fake_cuda {
 	size_t room, mapping;
 	unsigned int register_fails;
 	uint64_t bad_copy;
-	bool dies, is_capturing, held;
+	bool dies, is_capturing, tires, tired, held;
 	int load, launch;
 	int peer;
 	bool cannot, no_peer_batch;

@@ -209,6 +209,20 @@ static void not_chosen_where_it_is_slower(void)
 	close_cuda(gpu);
 }
 
+/* One after the other it is quicker, in turn with the driver's copies not. */
+static void not_chosen_when_in_turn(void)
+{
+	const struct kvlift_gpu_opts o = opts();
+	struct kvlift_gpu *gpu;
+
+	kernels(0, 0);
+	cuda->tires = true;
+	gpu = open_slow(&o);
+	CHECK(cuda->launches > 0 && cuda->tired);
+	check_paths(gpu, BATCH, BATCH);
+	close_cuda(gpu);
+}
+
 /* It takes processors away: a little is not enough. */
 static void how_much_quicker(void)
 {
@@ -546,6 +560,7 @@ int main(void)
 	CASE(goes_first);
 	CASE(chosen_for_one_direction);
 	CASE(not_chosen_where_it_is_slower);
+	CASE(not_chosen_when_in_turn);
 	CASE(how_much_quicker);
 	CASE(not_there);
 	CASE(not_without_registration);

@@ -219,7 +219,7 @@ struct kvlift_gpu_req {
  *
  * Starts two threads with all signals blocked: the mover, and one that
  * registers the window and ends then. The first part of the window is
- * registered before this returns, and some 60 ms of copies show how many blocks
+ * registered before this returns, and some 90 ms of copies show how many blocks
  * are best copied at a time, and which directions a kernel copies quicker,
  * which leaves @memory as it was. The first time on a machine the driver
  * translates that kernel from PTX, which takes time of its own. After fork(2)

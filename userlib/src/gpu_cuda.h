@@ -196,6 +196,7 @@ struct kvl_cuda_way {
  * @kernel:	NULL: it is not there, or has failed
  * @patience_ns: a launch that has not ended after this is the last one
  * @launched_ns: of batches: when, 0: not by the kernel; the mover's
+ * @spread:	slots of the GPU that attach measures with; its own, until then
  * @by_driver:	what the driver's own copies were measured to do
  * @by_kernel:	and what the kernel
  * @dsts:	of the batch that is being begun, as the next two; the mover's
@@ -215,6 +216,7 @@ struct kvl_cuda {
 	kvl_cu_module module;
 	kvl_cu_function kernel;
 	uint64_t patience_ns, launched_ns[KVL_GPU_DIRS * KVL_GPU_FLIGHTS];
+	unsigned int spread;
 	struct kvl_cuda_way by_driver[KVL_GPU_DIRS], by_kernel[KVL_GPU_DIRS];
 	kvl_cu_ptr dsts[KVL_GPU_BATCH_MAX], srcs[KVL_GPU_BATCH_MAX];
 	size_t sizes[KVL_GPU_BATCH_MAX];

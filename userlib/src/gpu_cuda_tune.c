@@ -11,6 +11,9 @@
 #define TUNE_NS	       20000000u
 #define TUNE_KERNEL_NS 10000000u
 #define TUNE_SIZE_NS   2000000u
+/* Then the best of each once more, in turn; begins no other turn after this. */
+#define TUNE_TURNS    3u
+#define TUNE_TURNS_NS 12000000u
 
 /* The copy engine is quick enough for larger ones, and takes nothing away. */
 #define KERNEL_BLOCK_MAX (256u << 10)
@@ -21,6 +24,15 @@ void kvl_cuda_use(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 	__atomic_store_n(&c->be.paths[dir], way->path, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->be.batch[dir], way->batch, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->be.rate[dir], way->rate, __ATOMIC_RELAXED);
+}
+
+/*
+ * Which slot of the GPU belongs to one of the window: from both ends in turn,
+ * since blocks are hardly ever neighbours. The same both ways, for all sizes.
+ */
+static unsigned int slot_of(const struct kvl_cuda *c, unsigned int window)
+{
+	return window % 2 ? c->spread - 1 - window / 2 : window / 2;
 }
 
 /* A batch of the first blocks. 0, or -errno when one could not begin. */
@@ -34,7 +46,7 @@ static int begin_some(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int n,
 	for (i = 0; i < n; i++)
 		copies[i] = (struct kvl_gpu_copy){
 			.window = i,
-			.slot = i,
+			.slot = slot_of(c, i),
 			.bytes = (uint32_t)c->be.block,
 		};
 	ret = kvl_cuda_copy(&c->be, dir, copies, n, tag);
@@ -114,6 +126,45 @@ static int sweep(struct kvl_cuda *c, enum kvl_gpu_dir dir, unsigned int first,
 	return rate < 0 ? (int)rate : 0;
 }
 
+/* Into @n rates, in ascending order. */
+static void insert(uint64_t *rates, unsigned int n, uint64_t rate)
+{
+	for (; n && rates[n - 1] > rate; n--)
+		rates[n] = rates[n - 1];
+	rates[n] = rate;
+}
+
+/*
+ * Both in turn, as often, each with its best batch: the middle of its rates
+ * counts. Those of the sweeps were the largest of several, and of different
+ * times. 0 or -errno.
+ */
+static int compare(struct kvl_cuda *c, enum kvl_gpu_dir dir,
+		   struct kvl_cuda_way *driver, struct kvl_cuda_way *kernel)
+{
+	struct kvl_cuda_way *const ways[2] = { driver, kernel };
+	uint64_t rates[2][TUNE_TURNS], start = kvl_now_ns();
+	unsigned int n = 0, i;
+	int64_t rate;
+
+	do {
+		for (i = 0; i < 2; i++) {
+			kvl_cuda_use(c, dir, ways[i]);
+			rate = measure(c, dir, ways[i]->batch);
+			if (rate < 0)
+				return (int)rate;
+			/* The kernel was given up. */
+			if (c->be.paths[dir] != ways[i]->path)
+				return 0;
+			insert(rates[i], n, (uint64_t)rate);
+		}
+		n++;
+	} while (n < TUNE_TURNS && kvl_now_ns() - start < TUNE_TURNS_NS);
+	for (i = 0; i < 2; i++)
+		ways[i]->rate = rates[i][n / 2];
+	return 0;
+}
+
 /* @most: blocks, and then those that have been copied. */
 static int tune_one(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 		    unsigned int *most)
@@ -133,6 +184,8 @@ static int tune_one(struct kvl_cuda *c, enum kvl_gpu_dir dir,
 	/* A launch is for several blocks, or it is no use. */
 	if (!ret && c->kernel && some > 1)
 		ret = sweep(c, dir, 2, 4, TUNE_KERNEL_NS, &some, kernel);
+	if (!ret && c->kernel && kernel->rate)
+		ret = compare(c, dir, driver, kernel);
 	if (!c->kernel)
 		kernel->rate = 0;
 	kvl_cuda_use(c, dir,
@@ -151,6 +204,7 @@ int kvl_cuda_tune(struct kvl_gpu_backend *be, unsigned int slots)
 	ret = kvl_cuda_push(c, &mode);
 	if (ret)
 		return ret;
+	c->spread = most;
 	/* Is it there, but not for this device or kind of memory? */
 	if (be->path == KVLIFT_GPU_PATH_BATCH && !kvl_cuda_try_batch(c))
 		be->path = KVLIFT_GPU_PATH_ASYNC;
