@@ -432,7 +432,7 @@ static kvl_cu_result event_query(kvl_cu_event event)
 static kvl_cu_result add_copy(kvl_cu_ptr dst, kvl_cu_ptr src, size_t bytes,
 			      kvl_cu_stream stream, bool is_batch)
 {
-	const struct work w = {
+	struct work w = {
 		.dst = (void *)(uintptr_t)dst,
 		.src = (const void *)(uintptr_t)src,
 		.bytes = bytes,
@@ -456,6 +456,8 @@ static kvl_cu_result add_copy(kvl_cu_ptr dst, kvl_cu_ptr src, size_t bytes,
 		control.wrong++;
 		return KVL_CU_INVALID_VALUE;
 	}
+	if (other < 0 && gpu == src)
+		w.us = control.out_us;
 	control.peer_copies += other >= 0;
 	control.tired = control.tires && control.launches;
 	copying++;
@@ -598,6 +600,8 @@ static kvl_cu_result launch(kvl_cu_function fn, unsigned int grid,
 	control.priority = ((struct stream *)stream)->priority;
 	if (b->count > control.launched)
 		control.launched = b->count;
+	if (grid > control.grid)
+		control.grid = grid;
 	w.launch = malloc(sizeof(*w.launch));
 	*w.launch = (struct launch){
 		.kernel = p,

@@ -38,7 +38,8 @@
  * @enabled:	by context and other context: peer access
  * @peer_copies: from device to device
  * @slow_us:	each copy takes so long
- * @kernel_us:	and each launch that reads the host's memory, or writes it
+ * @out_us:	and so much longer if it is from a device to the host
+ * @kernel_us:	each launch that reads the host's memory, or writes it
  * @tires:	a launch is slow when the driver has copied after another one
  * @tired:	it has
  * @held:	launches wait as long as this is set, as if for processors
@@ -47,6 +48,7 @@
  * @asyncs:	calls of cuMemcpyAsync
  * @launches:	of kernels
  * @launched:	most copies in one
+ * @grid:	most thread blocks
  * @priority:	of the stream of the last
  * @largest:	most copies in a call
  * @registrations: that there are, as the next five
@@ -67,9 +69,9 @@ struct fake_cuda {
 	bool cannot, no_peer_batch;
 	bool enabled[FAKE_CUDA_DEVICES][FAKE_CUDA_DEVICES];
 	unsigned int peer_copies;
-	unsigned int slow_us, kernel_us[2];
+	unsigned int slow_us, out_us, kernel_us[2];
 	unsigned int batches12, batches13, asyncs, largest;
-	unsigned int launches, launched;
+	unsigned int launches, launched, grid;
 	int priority;
 	unsigned int registrations, allocations, streams, events, contexts;
 	unsigned int modules;

@@ -79,7 +79,7 @@ static struct kvlift_gpu *open_slow(const struct kvlift_gpu_opts *o)
 
 	if (o->depth > FAKE_SQ)
 		fake.entries = o->depth;
-	cuda->slow_us = 500;
+	cuda->slow_us = 2000;
 	gpu = open_with(o);
 	cuda->slow_us = 0;
 	return gpu;
@@ -302,6 +302,40 @@ static void not_over_holes(void)
 	copy_some(gpu, WINDOW, 17);
 	CHECK_EQ(cuda->launches, 0);
 	kvlift_gpu_close(gpu);
+	end_memory(memory);
+	check_clean();
+}
+
+/*
+ * Measuring leaves the caller's memory as it was: when all slots are measured
+ * with, and when the driver is too slow for that.
+ */
+static void memory_stays(void)
+{
+	char *memory = new_memory(SLOTS * FAKE_BLOCK);
+	struct kvlift_gpu_opts o = opts();
+	struct kvlift_gpu *gpu;
+	unsigned int i, slow;
+
+	o.memory = kvl_ptr(memory);
+	for (slow = 0; slow < 2; slow++) {
+		for (i = 0; i < SLOTS; i++)
+			fill(memory + i * FAKE_BLOCK, FAKE_BLOCK, 40, i);
+		kernels(0, 0);
+		cuda->largest = cuda->launches = 0;
+		/* Only some leave the GPU, and no others may come back. */
+		cuda->out_us = slow ? 1500 : 0;
+		gpu = open_with(&o);
+		CHECK(cuda->launches > 0);
+		if (slow)
+			CHECK(cuda->largest < SLOTS);
+		for (i = 0; i < SLOTS; i++)
+			CHECK_EQ(wrong(memory + i * FAKE_BLOCK, FAKE_BLOCK, 40,
+				       i),
+				 0);
+		kvlift_gpu_close(gpu);
+		fake_check_closed();
+	}
 	end_memory(memory);
 	check_clean();
 }
@@ -546,6 +580,8 @@ static void blocks_of_other_sizes(void)
 		copy_blocks(be, KVL_GPU_IN, count, 20 + i);
 		copy_blocks(be, KVL_GPU_OUT, count, 30 + i);
 		CHECK_EQ(cuda->launches - launches, i < 3 ? 2 : 0);
+		/* What docs/gpu.md says of multiprocessors. */
+		CHECK_EQ(cuda->grid, i < 3 ? 32 : 0);
 		kvl_gpu_cuda.close(be);
 		check_clean();
 	}
@@ -565,6 +601,7 @@ int main(void)
 	CASE(not_there);
 	CASE(not_without_registration);
 	CASE(not_over_holes);
+	CASE(memory_stays);
 	CASE(not_for_this_batch);
 	CASE(launch_fails);
 	CASE(launch_fails_at_once);
