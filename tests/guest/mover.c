@@ -598,6 +598,15 @@ static void nodram(void)
 	ERR(attach_to(dir, &a), EOPNOTSUPP);
 }
 
+static uint64_t count_in(uint64_t blocks, int tier)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < blocks; i++)
+		n += kvt_tier(fd, i) == tier;
+	return n;
+}
+
 /*
  * Slower memory that is full and has nothing below: no slots are to be had there
  * for a window, though the pool as a whole has some, and all is as it was.
@@ -605,7 +614,7 @@ static void nodram(void)
 static void cxlfull(void)
 {
 	struct kvlift_mover a = good();
-	uint64_t n = 0, gone = 0, i, start;
+	uint64_t n = 0, gone = 0, i, start, slots = mv_cxl_slots(dir);
 
 	fd = MUST(open("m", O_CREAT | O_TRUNC | O_RDWR, 0644));
 	for (;; n++) {
@@ -614,6 +623,11 @@ static void cxlfull(void)
 			break;
 	}
 	ERR(pwrite(fd, buf, bs, (off_t)(n * bs)), ENOSPC);
+	/* What is written last may be on its way down yet. */
+	CHECK(MV_UNTIL(10000, count_in(n, KVLIFT_TIER_CXL) + 2 >= slots));
+	printf("mover: %" PRIu64 " blocks, %" PRIu64 " of them in %" PRIu64
+	       " slots of CXL memory\n",
+	       n, count_in(n, KVLIFT_TIER_CXL), slots);
 	for (i = 0; i < n && gone < 12; i++)
 		if (kvt_tier(fd, i) == KVLIFT_TIER_DRAM) {
 			punch(i, 1);
