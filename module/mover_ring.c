@@ -33,8 +33,10 @@ static void push(struct kvl_gpu *g, const struct kvlift_cmd *c)
 
 	lockdep_assert_held(&g->lock);
 	sq[g->sq_tail & (kvl_ring_entries(g) - 1)] = *c;
+	/* Who waits reads it without the lock. */
+	WRITE_ONCE(g->sq_tail, g->sq_tail + 1);
 	/* The command is there before it is counted. */
-	smp_store_release(&ring->sq_tail, ++g->sq_tail);
+	smp_store_release(&ring->sq_tail, g->sq_tail);
 }
 
 /* There is a tag. */
