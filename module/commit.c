@@ -133,9 +133,12 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 {
 	struct kvl_move *m, *tmp;
 	unsigned int n = 0, ok = 0;
+	bool out = false;
 
 	list_for_each_entry_safe(m, tmp, ended, list) {
 		struct inode *inode = &m->r->inode;
+
+		out |= m->from == pool->out_mempool;
 
 		ok += !m->copy.error;
 		kvl_move_free(m);
@@ -144,6 +147,9 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 		n++;
 	}
 	INIT_LIST_HEAD(ended);
+	/* Somebody may have found none of these. */
+	if (out)
+		kvl_pool_slot_freed(pool);
 	/* The pool goes away only after this. */
 	if (n) {
 		atomic_sub(n, &pool->moves);

@@ -441,6 +441,16 @@ bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier,
 	return true;
 }
 
+u64 kvl_domain_leases_left(struct kvl_domain *d, unsigned int tier)
+{
+	s64 left = S64_MAX;
+
+	for (; d; d = d->parent)
+		left = min(left, (s64)lease_cap(d, tier) -
+					 atomic64_read(&d->tier[tier].leased[KVL_LEASE]));
+	return max(left, 0);
+}
+
 void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier,
 			enum kvl_lease what)
 {

@@ -217,6 +217,8 @@ u64 kvl_domain_lease_cap(struct kvl_domain *d, unsigned int tier);
 /* A lease on a block in the tier is taken, or given back. */
 bool kvl_domain_lease(struct kvl_domain *d, unsigned int tier,
 		      enum kvl_lease what);
+/* How many more there may be just now. */
+u64 kvl_domain_leases_left(struct kvl_domain *d, unsigned int tier);
 void kvl_domain_unlease(struct kvl_domain *d, unsigned int tier,
 			enum kvl_lease what);
 u64 kvl_domain_pin_cap(struct kvl_domain *d, unsigned int tier);

@@ -10,40 +10,55 @@
 #include "seal.h"
 
 /*
- * In DRAM, when there are slots in CXL memory, too: no more than may be leased
- * there, or the request that wants them could not have them.
+ * Of a window that goes on in CXL memory no more blocks of a request are in DRAM
+ * than it can have leases on there: it would fail, where the others would do.
  */
+static bool dram_is_enough(struct kvl_request *p)
+{
+	if (!p->lease_ms || !p->gpu->win.part[KVL_WINDOW_CXL].nr)
+		return false;
+	if (!p->dram_asked) {
+		p->dram_asked = true;
+		/* Without those that it has itself by now, as is @in_dram. */
+		p->dram_left = kvl_domain_leases_left(p->r->domain,
+						      KVLIFT_TIER_DRAM);
+	}
+	return p->in_dram >= p->dram_left;
+}
+
+/* In its place, but in DRAM, and that is one too many there. */
+static bool is_one_too_many(struct kvl_request *p, u64 home)
+{
+	return p->flags & KVLIFT_REQ_WINDOW &&
+	       kvl_addr_tier(home) == KVLIFT_TIER_DRAM && dram_is_enough(p) &&
+	       !kvl_mem_slot(p->gpu->pool, home)->leases;
+}
+
 static int home_in_dram(struct kvl_request *p, u64 *dst)
 {
-	struct kvl_domain *d = p->r->domain;
 	struct kvl_window *w = &p->gpu->win;
 
-	if (!w->part[KVL_WINDOW_DRAM].nr ||
-	    !kvl_domain_may_place(d, KVLIFT_TIER_DRAM))
-		return -ENOSPC;
-	if (p->lease_ms && w->part[KVL_WINDOW_CXL].nr &&
-	    kvl_window_used(w, KVL_WINDOW_DRAM) >=
-		    kvl_domain_lease_cap(d, KVLIFT_TIER_DRAM))
+	if (!w->part[KVL_WINDOW_DRAM].nr || dram_is_enough(p) ||
+	    !kvl_domain_may_place(p->r->domain, KVLIFT_TIER_DRAM))
 		return -ENOSPC;
 	return kvl_window_home(w, KVL_WINDOW_DRAM, dst);
 }
 
-/* If that is all there is it is asked for, so that it is made room there. */
 static int home_in_window(struct kvl_request *p, u64 *dst)
 {
 	struct kvl_tier *tiers = p->gpu->pool->tiers;
 	struct kvl_window *w = &p->gpu->win;
-	unsigned int id = KVLIFT_TIER_DRAM;
-	int err = home_in_dram(p, dst);
 
-	if (!err)
+	if (!home_in_dram(p, dst))
 		return 0;
-	if (w->part[KVL_WINDOW_CXL].nr)
-		id = KVLIFT_TIER_CXL;
-	if (!kvl_domain_admit(p->r->domain, &tiers[id]))
-		return -ENOSPC;
-	return id == KVLIFT_TIER_CXL ? kvl_window_home(w, KVL_WINDOW_CXL, dst) :
-				       err;
+	if (w->part[KVL_WINDOW_CXL].nr &&
+	    kvl_domain_admit(p->r->domain, &tiers[KVLIFT_TIER_CXL]) &&
+	    !kvl_window_home(w, KVL_WINDOW_CXL, dst))
+		return 0;
+	/* If it was the limit in DRAM, some go from there. */
+	if (w->part[KVL_WINDOW_DRAM].nr)
+		kvl_domain_admit(p->r->domain, &tiers[KVLIFT_TIER_DRAM]);
+	return -ENOSPC;
 }
 
 static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
@@ -56,6 +71,7 @@ static int to_window(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 		kvl_block_unlock(b);
 		return -EAGAIN;
 	}
+	p->in_dram += kvl_addr_tier(dst) == KVLIFT_TIER_DRAM;
 	/* Its owner can write all of it. */
 	set_bit(KVL_B_LENT, &b->flags);
 	kvl_batch_add(batch, p->r, index, b, dst, KVL_WHY_PREFETCH, p);
@@ -284,8 +300,10 @@ int kvl_gpu_place(struct kvl_batch *batch, struct kvl_request *p, u64 index,
 
 	if (READ_ONCE(p->gpu->m.dead))
 		return -ENODEV;
-	if (kvl_request_in_place(p, b->loc))
+	if (kvl_request_in_place(p, b->loc) && !is_one_too_many(p, home)) {
+		p->in_dram += kvl_addr_tier(home) == KVLIFT_TIER_DRAM;
 		return 1;
+	}
 	if (READ_ONCE(p->gpu->state) != KVLIFT_MOVER_LIVE)
 		return -ENODEV;
 	/* Sealed since it was asked for. */

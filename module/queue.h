@@ -61,6 +61,9 @@ enum kvl_lack {
  * @again:	or until then (jiffies)
  * @modest:	it leaves the last slots to another
  * @since:	when it first found no slot (jiffies), 0: it has since
+ * @in_dram:	of a lease in a window: blocks that are in DRAM, or on their way there
+ * @dram_left:	most of these; when it was @dram_asked
+ * @dram_asked:	in the beginning
  * @lease_ms:	0: no lease
  * @deadline:	ktime in ns, 0 for none
  * @submitted:	ktime in ns
@@ -98,6 +101,9 @@ struct kvl_request {
 	unsigned int seq;
 	unsigned long again;
 	unsigned long since;
+	u64 in_dram;
+	u64 dram_left;
+	bool dram_asked;
 	unsigned int lease_ms;
 	u64 deadline;
 	u64 submitted;

@@ -382,7 +382,7 @@ static int judge(struct kvl_request *p, u64 count)
 {
 	struct kvl_pool *pool = kvl_region_pool(p->r);
 	u64 nr = kvl_region_nr_blocks(p->r);
-	u64 missing = 0, i;
+	u64 missing = 0, dram = 0, i;
 	struct kvl_block *b;
 
 	if (p->start >= nr || count > nr - p->start)
@@ -399,9 +399,19 @@ static int judge(struct kvl_request *p, u64 count)
 	     i = (i | (KVL_CHUNK_BLOCKS - 1)) + 1)
 		if (!kvl_region_get(p->r, i))
 			return -ENOMEM;
-	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++)
-		missing += kvl_block_home(b) &&
-			   !kvl_request_in_place(p, READ_ONCE(b->loc));
+	for (i = p->start; (b = kvl_region_next(p->r, &i, p->last)); i++) {
+		u64 loc = READ_ONCE(b->loc);
+
+		if (!kvl_request_in_place(p, loc))
+			missing += !!kvl_block_home(b);
+		else if (kvlift_loc_tier(loc) == KVLIFT_TIER_DRAM)
+			dram++;
+	}
+	/* Some have to go on to CXL memory, see gpu_place.c. */
+	if (p->flags & KVLIFT_REQ_WINDOW && p->lease_ms &&
+	    p->tier == KVLIFT_TIER_CXL &&
+	    dram > kvl_domain_leases_left(p->r->domain, KVLIFT_TIER_DRAM))
+		missing += dram;
 	p->missing = missing;
 	return kvl_prefetch_in_time(pool, p) ? 0 : -ETIME;
 }

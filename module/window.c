@@ -507,11 +507,6 @@ u64 kvl_window_homes(const struct kvl_window *w, unsigned int tier)
 		       w->part[KVL_WINDOW_CXL].nr - (all - keep);
 }
 
-u64 kvl_window_used(const struct kvl_window *w, unsigned int part)
-{
-	return READ_ONCE(w->part[part].ready) - READ_ONCE(w->part[part].nfree);
-}
-
 /* Those whose memory has failed meanwhile. Needs the lock. */
 static void drop_bad(struct kvl_window *w, struct kvl_window_part *p)
 {
@@ -576,6 +571,21 @@ int kvl_window_stage(struct kvl_window *w, u64 *addr)
 	return err;
 }
 
+static bool is_draining(struct kvl_window *w, const struct kvl_slot *s)
+{
+	return READ_ONCE(kvl_addr_member(w->pool, s->addr)->draining);
+}
+
+static struct kvl_slot *first_lasting(struct kvl_window *w, unsigned int part)
+{
+	struct kvl_slot *s;
+
+	list_for_each_entry(s, &w->part[part].free, lru)
+		if (!is_draining(w, s) && !READ_ONCE(s->bad))
+			return s;
+	return NULL;
+}
+
 int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr)
 {
 	struct kvl_slot *s;
@@ -584,8 +594,8 @@ int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr)
 	spin_lock(&w->lock);
 	s = first_free(w, part, kept_there(w, part));
 	/* From a member that is being drained it would have to leave again. */
-	if (s && READ_ONCE(kvl_addr_member(w->pool, s->addr)->draining))
-		s = NULL;
+	if (s && is_draining(w, s))
+		s = first_lasting(w, part);
 	err = take_slot(w, s, addr);
 	spin_unlock(&w->lock);
 	return err;

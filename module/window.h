@@ -97,9 +97,8 @@ int kvl_window_stage(struct kvl_window *w, u64 *addr);
  * through, as they must get on. -ENOSPC.
  */
 int kvl_window_home(struct kvl_window *w, unsigned int part, u64 *addr);
-/* The most blocks that can live there in a tier, and how many do. */
+/* The most blocks that can live there in a tier. */
 u64 kvl_window_homes(const struct kvl_window *w, unsigned int tier);
-u64 kvl_window_used(const struct kvl_window *w, unsigned int part);
 /*
  * A block is wanted back and there is no slot that it could pass through: those that
  * are held are looked at from now on. True: none has come back for twice the

@@ -404,6 +404,19 @@ static void caps(void)
 	CHECK(most > 1 && most < 17, "%" PRIu64 " blocks at most", most);
 	CHECK(slots ? in_cxl && in_cxl < most : !in_cxl, "%u of %" PRIu64,
 	      in_cxl, most);
+	/* Too many of them are in DRAM, where no lease has brought them. */
+	set_lease_percent(50);
+	l = get(0, 8, KVLIFT_REQ_WINDOW);
+	IS(l.res, 0);
+	OK(mv_release(q, &l));
+	r = mv_req(fd, 0, 16, KVLIFT_REQ_WINDOW);
+	r.op = KVLIFT_OP_PREFETCH;
+	r.lease_ms = 0;
+	IS(mv_ask(q, r).res, 0);
+	set_lease_percent(3);
+	l = get(0, most, KVLIFT_REQ_WINDOW);
+	check_leased(&m, &l, 0, most, 1);
+	OK(mv_release(q, &l));
 	/* They get to the GPU all the same: one at a time. */
 	set_lease_percent(0);
 	r = mv_req(fd, 20, 6, MV_GPU);
