@@ -151,6 +151,21 @@ static int measure(struct pass *p, const struct config *c, int way,
 	return 0;
 }
 
+static int pass_open(struct pass *p, struct attached *a, struct config *c,
+		     size_t block)
+{
+	int ret = attach_open(a, c, block);
+
+	if (ret)
+		return ret;
+	p->a = a;
+	p->copies = calloc(a->nr, sizeof(*p->copies));
+	p->addrs = calloc(a->nr, sizeof(*p->addrs));
+	if (!p->copies || !p->addrs)
+		abort();
+	return 0;
+}
+
 static int one_size(struct config *c, size_t block)
 {
 	static const char *const names[] = { "mover to the GPU",
@@ -160,14 +175,9 @@ static int one_size(struct config *c, size_t block)
 	struct attached a;
 	int way, ret;
 
-	ret = attach_open(&a, c, block);
+	ret = pass_open(&p, &a, c, block);
 	if (ret)
 		return ret;
-	p.a = &a;
-	p.copies = calloc(a.nr, sizeof(*p.copies));
-	p.addrs = calloc(a.nr, sizeof(*p.addrs));
-	if (!p.copies || !p.addrs)
-		abort();
 	for (way = 0; way < 3 && !ret; way++) {
 		struct row r = {
 			.table =
@@ -239,14 +249,9 @@ static int small_size(struct config *c, size_t block)
 	struct attached a;
 	int i, ret;
 
-	ret = attach_open(&a, c, block);
+	ret = pass_open(&p, &a, c, block);
 	if (ret)
 		return ret;
-	p.a = &a;
-	p.copies = calloc(a.nr, sizeof(*p.copies));
-	p.addrs = calloc(a.nr, sizeof(*p.addrs));
-	if (!p.copies || !p.addrs)
-		abort();
 	for (i = 0; i < 4 && !ret; i++)
 		ret = one_path(&p, c, i / 2, i % 2);
 	free(p.copies);
