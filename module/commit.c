@@ -139,7 +139,6 @@ unsigned int kvl_moves_reap(struct kvl_pool *pool, struct list_head *ended)
 		struct inode *inode = &m->r->inode;
 
 		out |= m->from == pool->out_mempool;
-
 		ok += !m->copy.error;
 		kvl_move_free(m);
 		atomic_dec(&kvl_objects.moves);

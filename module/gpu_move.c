@@ -31,7 +31,7 @@
 #include "policy.h"
 #include "trace.h"
 
-/* Bytes that are copied before the mover hears of them: some 50 us. */
+/* Bytes that are copied before the mover hears of them, or one block. */
 #define QUIET_MOST	(512u << 10)
 
 /* Tries to get back a folio that somebody has looked at. */

@@ -409,9 +409,12 @@ static int judge(struct kvl_request *p, u64 count)
 	}
 	/* Some have to go on to CXL memory, see gpu_place.c. */
 	if (p->flags & KVLIFT_REQ_WINDOW && p->lease_ms &&
-	    p->tier == KVLIFT_TIER_CXL &&
-	    dram > kvl_domain_leases_left(p->r->domain, KVLIFT_TIER_DRAM))
-		missing += dram;
+	    p->tier == KVLIFT_TIER_CXL) {
+		u64 left = kvl_domain_leases_left(p->r->domain,
+						  KVLIFT_TIER_DRAM);
+
+		missing += dram - min(dram, left);
+	}
 	p->missing = missing;
 	return kvl_prefetch_in_time(pool, p) ? 0 : -ETIME;
 }
